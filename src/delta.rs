@@ -1,0 +1,58 @@
+//! Changes of base rows in the order of arrival: what a source hands in and a tick applies.
+
+use crate::datum::{Datum, NULL};
+use crate::schema::{Table, TableId};
+
+/// What a record does to the row of its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Op {
+    /// The row is now this, unless it has this version or a higher one already.
+    Upsert,
+    /// A tombstone: the row is gone; only the key columns of the record are set.
+    Delete,
+}
+
+/// Records of one table in the order of arrival, row after row in one allocation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Changes {
+    pub table: TableId,
+    width: usize,
+    data: Vec<Datum>,
+    ops: Vec<Op>,
+}
+
+impl Changes {
+    pub fn new(table: &Table) -> Changes {
+        Changes { table: table.id, width: table.columns.len(), data: Vec::new(), ops: Vec::new() }
+    }
+
+    /// Appends a whole row, one datum a column in the order of the schema.
+    pub fn upsert(&mut self, row: &[Datum]) {
+        assert_eq!(row.len(), self.width, "a row has one datum a column");
+        self.data.extend_from_slice(row);
+        self.ops.push(Op::Upsert);
+    }
+
+    /// Appends a tombstone: `key` gives the datums of the table's key columns, in the order of the key.
+    pub fn delete(&mut self, table: &Table, key: &[Datum]) {
+        assert_eq!(key.len(), table.key.len(), "a key has one datum a key column");
+        let start = self.data.len();
+        self.data.resize(start + self.width, NULL);
+        for (&column, &datum) in table.key.iter().zip(key) {
+            self.data[start + column] = datum;
+        }
+        self.ops.push(Op::Delete);
+    }
+
+    pub fn len(&self) -> usize {
+        self.ops.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.ops.is_empty()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (Op, &[Datum])> {
+        self.ops.iter().copied().zip(self.data.chunks_exact(self.width))
+    }
+}

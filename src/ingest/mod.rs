@@ -1,0 +1,6 @@
+//! Records in: sources, decoding, and what is set aside.
+
+pub mod decode;
+pub mod market;
+pub mod replay;
+pub mod source;

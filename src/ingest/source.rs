@@ -1,0 +1,53 @@
+//! Where records come from: one trait, so that the engine cannot tell one source from another.
+
+use crate::clock::Timestamp;
+use crate::delta::Changes;
+use crate::error::Result;
+
+/// A stream of base records that is cut into ticks from outside.
+pub trait Source: Send {
+    /// Takes what has arrived by `now`, at most about `records_max` records, without waiting.
+    ///
+    /// Records of one table stand in the order of arrival. Two sources made alike and cut at the same
+    /// times give the same cuts.
+    ///
+    /// # Errors
+    /// Where the source itself is broken; a bad record is no error but is set aside in the cut.
+    fn cut(&mut self, now: Timestamp, records_max: usize) -> Result<Cut>;
+}
+
+/// What one tick takes from a source.
+#[derive(Debug, Default)]
+pub struct Cut {
+    pub changes: Vec<Changes>,
+    pub set_aside: Vec<SetAside>,
+    /// The greatest timestamp of a record so far, where the records bring their own time.
+    pub record_time_max: Option<Timestamp>,
+    /// Whether the source has delivered all it started with, so that a first snapshot may be shown.
+    pub caught_up: bool,
+    /// Whether more is waiting already.
+    pub more: bool,
+    /// How far each topic has come, while it is not caught up.
+    pub progress: Vec<Progress>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    pub topic: String,
+    pub done: u64,
+    pub total: u64,
+}
+
+/// A bad record: it changes no table and is kept with the reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetAside {
+    pub topic: String,
+    /// Where it stood in the topic: an offset, or a file and line.
+    pub position: String,
+    /// The key as text; bytes that are none are replaced.
+    pub key: String,
+    /// What is wrong, and what would be right.
+    pub reason: String,
+    /// The record's value, cut at [`crate::limits::QUARANTINE_PAYLOAD_BYTES_MAX`].
+    pub payload: Vec<u8>,
+}

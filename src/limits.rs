@@ -1,0 +1,35 @@
+//! Every bound of the engine and the server, in one place.
+
+/// Records taken from the sources for one tick while the engine loads.
+pub const CUT_RECORDS_MAX: usize = 262_144;
+/// Bytes of one record's key and value together; a larger record is set aside.
+pub const RECORD_BYTES_MAX: usize = 1 << 20;
+/// Records kept in the quarantine; beyond it the oldest go, and are still counted.
+pub const QUARANTINE_RECORDS_MAX: usize = 10_000;
+/// Bytes of a set-aside record's payload that are kept.
+pub const QUARANTINE_PAYLOAD_BYTES_MAX: usize = 4_096;
+/// Group-by fields of one view.
+pub const GROUP_FIELDS_MAX: usize = 8;
+/// Groups a view may have over all its levels.
+pub const GROUPS_MAX: usize = 2_000_000;
+/// Rows of one window.
+pub const WINDOW_ROWS_MAX: usize = 100_000;
+/// Views one session may hold open.
+pub const SESSION_VIEWS_MAX: usize = 64;
+/// Sessions the server holds, those waiting to be resumed among them.
+pub const SESSIONS_MAX: usize = 4_096;
+/// Bytes of one frame from a client.
+pub const CLIENT_FRAME_BYTES_MAX: usize = 4 << 20;
+/// Frames a second from one client, counted over ten seconds.
+pub const CLIENT_FRAMES_PER_SECOND_MAX: u32 = 200;
+/// Patches sent and not yet acknowledged, of one view of one client.
+pub const PATCHES_UNACKNOWLEDGED_MAX: usize = 2;
+/// Frames that wait for one slow socket.
+pub const SOCKET_FRAMES_MAX: usize = 64;
+/// Time a disconnected session's views are kept.
+pub const SESSION_GRACE_MS: u64 = 60_000;
+pub const HEARTBEAT_MS: u64 = 5_000;
+/// Silence after which a peer is dead.
+pub const SILENCE_MS_MAX: u64 = 15_000;
+/// The longest a change waits for its tick.
+pub const TICK_WINDOW_MS: u64 = 100;

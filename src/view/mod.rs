@@ -1,0 +1,4 @@
+//! Views.
+
+pub mod result;
+pub mod spec;
