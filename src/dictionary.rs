@@ -9,6 +9,8 @@ use std::hash::{BuildHasher, Hasher};
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
+use crate::schema::{Schema, TableId};
+
 /// A text's number in its dictionary, counted from 0 in order of first appearance.
 pub type Code = u32;
 
@@ -96,4 +98,25 @@ fn hash_bytes(hasher: &FixedState, bytes: &[u8]) -> u64 {
     let mut state = hasher.build_hasher();
     state.write(bytes);
     state.finish()
+}
+
+/// The dictionaries of an engine: names that tables share, and the keys that each table has for itself.
+pub struct Dictionaries {
+    pub names: Dictionary,
+    /// By table: order ids, movement ids; empty where a table has no such key.
+    pub keys: Vec<Dictionary>,
+}
+
+impl Dictionaries {
+    pub fn new(schema: &Schema) -> Dictionaries {
+        Dictionaries {
+            names: Dictionary::default(),
+            keys: schema.tables.iter().map(|_| Dictionary::default()).collect(),
+        }
+    }
+
+    /// The dictionary of a table's own keys.
+    pub fn keys(&self, table: TableId) -> &Dictionary {
+        &self.keys[table]
+    }
 }

@@ -7,5 +7,8 @@ pub mod dictionary;
 pub mod error;
 pub mod ingest;
 pub mod limits;
+pub mod plan;
+pub mod schedule;
 pub mod schema;
+pub mod table;
 pub mod view;

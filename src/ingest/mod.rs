@@ -1,6 +1,5 @@
 //! Records in: sources, decoding, and what is set aside.
 
 pub mod decode;
-pub mod market;
 pub mod replay;
 pub mod source;

@@ -1,4 +1,5 @@
 //! Views.
 
+pub mod recompute;
 pub mod result;
 pub mod spec;

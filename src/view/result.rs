@@ -127,6 +127,15 @@ pub trait ViewResult {
     /// Where the row is not in the result.
     fn heading(&self, row: RowId) -> Heading;
 
+    /// Whether the row's heading is this one: asked of every row of a window at every tick, so a view
+    /// with many readers answers it without building the heading.
+    ///
+    /// # Panics
+    /// Where the row is not in the result.
+    fn has_heading(&self, row: RowId, heading: &Heading) -> bool {
+        self.heading(row) == *heading
+    }
+
     /// Appends one cell a column.
     ///
     /// # Panics

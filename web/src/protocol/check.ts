@@ -47,7 +47,6 @@ export const shape =
   (value) => {
     if (!isObject(value)) return false;
     for (const name in required) if (!required[name]!(value[name])) return false;
-    for (const name in optional)
-      if (value[name] !== undefined && !optional[name]!(value[name])) return false;
+    for (const name in optional) if (value[name] !== undefined && !optional[name]!(value[name])) return false;
     return true;
   };

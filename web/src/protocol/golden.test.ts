@@ -23,8 +23,16 @@ const casesOf = (file: string): Case[] =>
 
 test("every message type has a file", () => {
   const server: Record<ServerMessage["type"], true> = {
-    welcome: true, opened: true, progress: true, snapshot: true, patch: true,
-    gap: true, stale: true, heartbeat: true, reject: true, bye: true,
+    welcome: true,
+    opened: true,
+    progress: true,
+    snapshot: true,
+    patch: true,
+    gap: true,
+    stale: true,
+    heartbeat: true,
+    reject: true,
+    bye: true,
   };
   const types = files.map((file) => file.replace(".json", "")).sort();
   expect(types).toEqual([...FROM_CLIENT, ...Object.keys(server)].sort());
@@ -47,8 +55,12 @@ describe.each(files)("%s", (file) => {
 test.each(casesOf("patch.json"))("P1 $name", ({ message, before, after }) => {
   const patch = message as Patch;
   const snapshot: Snapshot = {
-    type: "snapshot", viewId: patch.viewId, viewVersion: patch.viewVersion,
-    seq: patch.seq - 1, asOf: patch.asOf, ...before!,
+    type: "snapshot",
+    viewId: patch.viewId,
+    viewVersion: patch.viewVersion,
+    seq: patch.seq - 1,
+    asOf: patch.asOf,
+    ...before!,
   };
   const frozen = JSON.stringify(before);
   const { model, reshaped } = applyPatch(fromSnapshot(snapshot), patch);

@@ -58,15 +58,7 @@ export interface AsOf {
 }
 
 export type ColumnType = "decimal" | "count" | "time" | "text";
-export type Unit =
-  | "money"
-  | "local"
-  | "quantity"
-  | "price"
-  | "weight"
-  | "count"
-  | "time"
-  | "text";
+export type Unit = "money" | "local" | "quantity" | "price" | "weight" | "count" | "time" | "text";
 export interface Column {
   readonly name: string;
   readonly type: ColumnType;
@@ -154,16 +146,7 @@ export interface Ping {
   readonly t: number;
 }
 export type ClientMessage =
-  | Hello
-  | Open
-  | Change
-  | WindowRequest
-  | Expand
-  | Pause
-  | Resume
-  | Ack
-  | Close
-  | Ping;
+  Hello | Open | Change | WindowRequest | Expand | Pause | Resume | Ack | Close | Ping;
 
 export interface Welcome {
   readonly type: "welcome";
@@ -255,13 +238,4 @@ export interface Bye {
   readonly retryAfterMs: number;
 }
 export type ServerMessage =
-  | Welcome
-  | Opened
-  | Progress
-  | Snapshot
-  | Patch
-  | Gap
-  | Stale
-  | Heartbeat
-  | Reject
-  | Bye;
+  Welcome | Opened | Progress | Snapshot | Patch | Gap | Stale | Heartbeat | Reject | Bye;

@@ -153,5 +153,4 @@ function parse<M>(text: string, checks: Record<string, Check>): M {
 
 export const parseServer = (text: string): ServerMessage => parse(text, SERVER);
 export const parseClient = (text: string): ClientMessage => parse(text, CLIENT);
-export const serialise = (message: ClientMessage | ServerMessage): string =>
-  JSON.stringify(message);
+export const serialise = (message: ClientMessage | ServerMessage): string => JSON.stringify(message);

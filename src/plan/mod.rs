@@ -1,0 +1,10 @@
+//! SQL to plans: parsing, binding, and the compiled forms a tick runs.
+//!
+//! All of DataFusion that the engine uses is called from here.
+
+pub mod catalog;
+pub mod execute;
+pub mod function;
+pub mod grouped;
+pub mod scalar;
+pub mod scan;

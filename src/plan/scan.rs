@@ -1,0 +1,425 @@
+//! The leaf of every DataFusion plan: it holds no data but reads the execution's [`Inputs`].
+//!
+//! So one physical plan serves every epoch, and all its leaves see the same snapshot. A leaf declares no
+//! partitioning, no order and no statistics that a later epoch could break.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+
+use datafusion::arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use datafusion::arrow::datatypes::{DataType, Field, Schema as ArrowSchema, SchemaRef, TimeUnit};
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{Result, exec_datafusion_err};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::{Expr, TableType};
+use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, ReplaceChildrenOptions};
+use datafusion::physical_plan::memory::MemoryStream;
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
+use hashbrown::HashMap;
+
+use crate::datum::{Datum, NULL};
+use crate::schema::{Column, Schema, Table, Type};
+use crate::table::snapshot::Snapshot;
+use crate::table::{PartitionId, is_currency_code};
+use crate::table::chunk::to_arrow;
+
+/// Rows of one batch that a leaf hands out.
+const BATCH_ROWS: usize = 8192;
+
+/// Everything a plan reads: base tables of one snapshot, and relations computed before.
+pub struct Inputs {
+    snapshot: Arc<Snapshot>,
+    /// The partitions of the partitioned tables to read; `None` is all.
+    partitions: Option<Vec<PartitionId>>,
+    relations: HashMap<String, Vec<RecordBatch>>,
+    /// Converted columns of base tables: rows do not change within a snapshot.
+    converted: Mutex<HashMap<(usize, usize), Arc<Vec<ArrayRef>>>>,
+}
+
+impl Inputs {
+    pub fn new(snapshot: Arc<Snapshot>, partitions: Option<Vec<PartitionId>>) -> Inputs {
+        Inputs { snapshot, partitions, relations: HashMap::new(), converted: Mutex::default() }
+    }
+
+    /// Makes a computed relation readable under its name.
+    pub fn with_relation(mut self, name: &str, batches: Vec<RecordBatch>) -> Inputs {
+        self.relations.insert(name.to_owned(), batches);
+        self
+    }
+
+    pub fn snapshot(&self) -> &Arc<Snapshot> {
+        &self.snapshot
+    }
+
+    /// The same rows under another snapshot: converted columns of the given tables are kept.
+    ///
+    /// The caller knows that these tables have not changed between the two.
+    pub fn at(self, snapshot: Arc<Snapshot>, unchanged: &[usize]) -> Inputs {
+        let mut converted = self.converted.into_inner().expect("no reader panicked");
+        converted.retain(|(table, _), _| unchanged.contains(table));
+        Inputs { snapshot, partitions: self.partitions, relations: HashMap::new(), converted: Mutex::new(converted) }
+    }
+
+    fn read(&self, leaf: &Leaf, projection: &[usize], part: usize, parts: usize) -> Result<Vec<RecordBatch>> {
+        let schema = Arc::new(leaf.schema.project(projection)?);
+        let mine = |at: usize| at % parts == part;
+        match &leaf.source {
+            Source::Relation => {
+                let batches = self
+                    .relations
+                    .get(&leaf.name)
+                    .ok_or_else(|| exec_datafusion_err!("the relation {} is not computed yet", leaf.name))?;
+                let chosen = batches.iter().enumerate().filter(|(at, _)| mine(*at));
+                chosen.map(|(_, batch)| Ok(batch.project(projection)?)).collect()
+            }
+            Source::Base(table) => {
+                let columns: Vec<_> = projection.iter().map(|&column| self.column(table, column)).collect();
+                let batches = self.batch_rows(table);
+                let chosen = batches.iter().enumerate().filter(|(at, _)| mine(*at));
+                chosen
+                    .map(|(at, &rows)| {
+                        let arrays = columns.iter().map(|column| Arc::clone(&column[at])).collect();
+                        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+                        Ok(RecordBatch::try_new_with_options(Arc::clone(&schema), arrays, &options)?)
+                    })
+                    .collect()
+            }
+            Source::System(system) if mine(0) => {
+                let (columns, rows) = self.system(*system);
+                let dictionaries = self.snapshot.dictionaries.read().expect("no writer panicked");
+                let arrays = projection
+                    .iter()
+                    .map(|&at| to_arrow(&columns[at], system.columns()[at].1, 0, &dictionaries))
+                    .collect();
+                let options = RecordBatchOptions::new().with_row_count(Some(rows));
+                Ok(vec![RecordBatch::try_new_with_options(schema, arrays, &options)?])
+            }
+            Source::System(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// How many rows each batch of a base table has.
+    fn batch_rows(&self, table: &Table) -> Vec<usize> {
+        let mut batches = Vec::new();
+        self.gather(table, 0, &mut |values| batches.push(values.len()));
+        batches
+    }
+
+    fn column(&self, table: &Table, column: usize) -> Arc<Vec<ArrayRef>> {
+        let key = (table.id, column);
+        if let Some(found) = self.converted.lock().expect("no reader panicked").get(&key) {
+            return Arc::clone(found);
+        }
+        let dictionaries = self.snapshot.dictionaries.read().expect("no writer panicked");
+        let mut arrays = Vec::new();
+        self.gather(table, column, &mut |values| {
+            arrays.push(to_arrow(values, table.columns[column].data_type, table.id, &dictionaries));
+        });
+        let arrays = Arc::new(arrays);
+        self.converted.lock().expect("no reader panicked").insert(key, Arc::clone(&arrays));
+        arrays
+    }
+
+    /// Calls `f` for each batch of a column, small partitions gathered together.
+    fn gather(&self, table: &Table, column: usize, f: &mut dyn FnMut(&[Datum])) {
+        let stored = self.snapshot.table(table.id);
+        let mut batch = Vec::with_capacity(BATCH_ROWS);
+        let mut add = |rows: &crate::table::partition::Rows| {
+            for chunk in rows.chunks() {
+                if batch.len() + chunk.len() > BATCH_ROWS {
+                    f(&batch);
+                    batch.clear();
+                }
+                batch.extend((0..chunk.len()).map(|row| chunk.columns[column].get(row)));
+            }
+        };
+        match (&self.partitions, table.partition) {
+            (Some(chosen), Some(_)) => chosen.iter().filter_map(|&at| stored.partition(at as usize)).for_each(|rows| add(rows)),
+            _ => stored.partitions().for_each(|(_, rows)| add(rows)),
+        }
+        if !batch.is_empty() {
+            f(&batch);
+        }
+    }
+
+    fn system(&self, system: System) -> (Vec<Vec<Datum>>, usize) {
+        let snapshot = &self.snapshot;
+        let codes = |codes: &[u32]| codes.iter().map(|&code| Datum::from(code)).collect::<Vec<_>>();
+        let columns = match system {
+            System::Day => day_row(snapshot).into_iter().map(|datum| vec![datum]).collect(),
+            System::Instrument => {
+                let dictionaries = snapshot.dictionaries.read().expect("no writer panicked");
+                let cash = |&code: &u32| Datum::from(is_currency_code(dictionaries.names.text(code)));
+                vec![codes(&snapshot.instruments), snapshot.instruments.iter().map(cash).collect()]
+            }
+            System::Currency => vec![codes(&snapshot.currencies)],
+            System::Account => vec![codes(&snapshot.accounts)],
+            System::Selection => {
+                let chosen = match &self.partitions {
+                    None => codes(&snapshot.accounts),
+                    Some(chosen) => chosen.iter().map(|&at| snapshot.accounts[at as usize].into()).collect(),
+                };
+                vec![chosen]
+            }
+        };
+        let rows = columns[0].len();
+        (columns, rows)
+    }
+}
+
+/// The one row of `system.day`: the business date, and the times before which a price is stale.
+pub fn day_row(snapshot: &Snapshot) -> [Datum; 3] {
+    let from = |age: i64| Datum::from(snapshot.as_of - age);
+    [
+        snapshot.business_date(),
+        from(snapshot.freshness.quote_us_max),
+        from(snapshot.freshness.evaluation_us_max),
+    ]
+}
+
+/// The relations that describe the engine's own state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum System {
+    Day,
+    /// Every instrument that any topic names.
+    Instrument,
+    /// Every currency that any topic names.
+    Currency,
+    /// Every account that any topic names.
+    Account,
+    /// The accounts of the view at hand.
+    Selection,
+}
+
+impl System {
+    pub const ALL: [System; 5] = [System::Day, System::Instrument, System::Currency, System::Account, System::Selection];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            System::Day => "system.day",
+            System::Instrument => "system.instrument",
+            System::Currency => "system.currency",
+            System::Account => "system.account",
+            System::Selection => "system.selection",
+        }
+    }
+
+    pub fn columns(self) -> &'static [(&'static str, Type)] {
+        match self {
+            System::Day => {
+                &[("business_date", Type::Date), ("quotes_from", Type::Timestamp), ("evaluations_from", Type::Timestamp)]
+            }
+            System::Instrument => &[("instrument_id", Type::Text), ("currency_code", Type::Boolean)],
+            System::Currency => &[("currency", Type::Text)],
+            System::Account | System::Selection => &[("account_id", Type::Text)],
+        }
+    }
+}
+
+/// What a leaf reads: a base table, the engine's own state, or a relation computed before.
+#[derive(Debug, Clone)]
+pub enum Source {
+    Base(Arc<Table>),
+    System(System),
+    Relation,
+}
+
+/// A named source with its Arrow schema; a table provider that holds no rows.
+#[derive(Debug)]
+pub struct Leaf {
+    pub name: String,
+    pub source: Source,
+    schema: SchemaRef,
+}
+
+impl Leaf {
+    pub fn relation(name: &str, schema: SchemaRef) -> Leaf {
+        Leaf { name: name.to_owned(), source: Source::Relation, schema }
+    }
+
+    pub fn system(system: System) -> Leaf {
+        let field = |&(name, data_type): &(&str, Type)| Field::new(name, arrow_type(data_type), true);
+        let fields: Vec<_> = system.columns().iter().map(field).collect();
+        Leaf { name: system.name().to_owned(), source: Source::System(system), schema: Arc::new(ArrowSchema::new(fields)) }
+    }
+
+    /// The leaves of all base tables.
+    pub fn base(schema: &Schema) -> Vec<Leaf> {
+        let field = |column: &Column| Field::new(&column.name, arrow_type(column.data_type), column.nullable);
+        let leaf = |table: &Table| {
+            let fields: Vec<_> = table.columns.iter().map(field).collect();
+            Leaf {
+                name: table.name.clone(),
+                source: Source::Base(Arc::new(table.clone())),
+                schema: Arc::new(ArrowSchema::new(fields)),
+            }
+        };
+        schema.tables.iter().map(leaf).collect()
+    }
+}
+
+/// The Arrow type of a column as SQL sees it.
+pub fn arrow_type(data_type: Type) -> DataType {
+    match data_type {
+        Type::Text | Type::Id => DataType::Utf8,
+        Type::Decimal { precision, scale } => DataType::Decimal128(precision, scale as i8),
+        Type::Date => DataType::Date32,
+        Type::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
+        Type::Integer => DataType::Int64,
+        Type::Boolean => DataType::Boolean,
+    }
+}
+
+impl TableProvider for Leaf {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    // Written out, because the async_trait form costs every build a minute of trait solving.
+    fn scan<'a, 'b, 'c, 'd, 'e>(
+        &'a self,
+        session: &'b dyn Session,
+        projection: Option<&'c Vec<usize>>,
+        _filters: &'d [Expr],
+        _limit: Option<usize>,
+    ) -> Pin<Box<dyn Future<Output = Result<Arc<dyn ExecutionPlan>>> + Send + 'e>>
+    where
+        'a: 'e,
+        'b: 'e,
+        'c: 'e,
+        'd: 'e,
+        Self: 'e,
+    {
+        let all = || (0..self.schema.fields().len()).collect();
+        let projection = projection.cloned().unwrap_or_else(all);
+        let partitions = match self.source {
+            Source::Base(ref table) if table.partition.is_some() => session.config().target_partitions(),
+            Source::Relation if self.name == "leg" => session.config().target_partitions(),
+            _ => 1,
+        };
+        Box::pin(std::future::ready(ScanExec::try_new(self, projection, partitions)))
+    }
+}
+
+/// Reads one leaf from the [`Inputs`] of the execution.
+#[derive(Debug)]
+struct ScanExec {
+    leaf: Leaf,
+    projection: Vec<usize>,
+    partitions: usize,
+    properties: Arc<PlanProperties>,
+}
+
+impl ScanExec {
+    fn try_new(leaf: &Leaf, projection: Vec<usize>, partitions: usize) -> Result<Arc<dyn ExecutionPlan>> {
+        let schema = Arc::new(leaf.schema.project(&projection)?);
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(schema),
+            Partitioning::UnknownPartitioning(partitions),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        );
+        let leaf = Leaf { name: leaf.name.clone(), source: leaf.source.clone(), schema: Arc::clone(&leaf.schema) };
+        Ok(Arc::new(ScanExec { leaf, projection, partitions, properties: Arc::new(properties) }))
+    }
+}
+
+impl DisplayAs for ScanExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.projection.iter().map(|&at| self.leaf.schema.field(at).name().as_str()).collect();
+        write!(f, "ScanExec: {} [{}]", self.leaf.name, names.join(", "))
+    }
+}
+
+impl ExecutionPlan for ScanExec {
+    fn name(&self) -> &str {
+        "ScanExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        Vec::new()
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        _: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn with_new_children(self: Arc<Self>, _: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let inputs = context
+            .session_config()
+            .get_extension::<Inputs>()
+            .ok_or_else(|| exec_datafusion_err!("a live plan is executed with its inputs"))?;
+        let batches = inputs.read(&self.leaf, &self.projection, partition, self.partitions)?;
+        Ok(Box::pin(MemoryStream::try_new(batches, Arc::clone(self.properties.eq_properties.schema()), None)?))
+    }
+}
+
+/// The datums of a column that DataFusion computed, text as codes of `names`.
+pub fn from_arrow(
+    array: &ArrayRef,
+    names: &mut crate::dictionary::Dictionary,
+) -> Result<Vec<Datum>> {
+    use datafusion::arrow::array::{Array, AsArray};
+    use datafusion::arrow::datatypes::{
+        Date32Type, Decimal128Type, Int64Type, TimestampMicrosecondType,
+    };
+    let rows = 0..array.len();
+    Ok(match array.data_type() {
+        DataType::Utf8 => {
+            let texts = array.as_string::<i32>();
+            rows.map(|row| if texts.is_null(row) { NULL } else { names.intern(texts.value(row)).into() }).collect()
+        }
+        DataType::Utf8View => {
+            let texts = array.as_string_view();
+            rows.map(|row| if texts.is_null(row) { NULL } else { names.intern(texts.value(row)).into() }).collect()
+        }
+        DataType::Boolean => {
+            let flags = array.as_boolean();
+            rows.map(|row| if flags.is_null(row) { NULL } else { flags.value(row).into() }).collect()
+        }
+        DataType::Decimal128(..) => {
+            let values = array.as_primitive::<Decimal128Type>();
+            rows.map(|row| if values.is_null(row) { NULL } else { values.value(row) }).collect()
+        }
+        DataType::Int64 => {
+            let values = array.as_primitive::<Int64Type>();
+            rows.map(|row| if values.is_null(row) { NULL } else { values.value(row).into() }).collect()
+        }
+        DataType::Date32 => {
+            let values = array.as_primitive::<Date32Type>();
+            rows.map(|row| if values.is_null(row) { NULL } else { values.value(row).into() }).collect()
+        }
+        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            let values = array.as_primitive::<TimestampMicrosecondType>();
+            rows.map(|row| if values.is_null(row) { NULL } else { values.value(row).into() }).collect()
+        }
+        DataType::Null => vec![NULL; array.len()],
+        other => return Err(exec_datafusion_err!("no datum for {other}")),
+    })
+}

@@ -1,0 +1,222 @@
+//! The oracle: a view computed from a snapshot by plain DataFusion, from nothing, every time.
+//!
+//! Slow and obvious. It runs the same SQL files as the tick, relation by relation, and shares with it only
+//! the rounding functions, the text of the SQL and the division of a weight.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::physical_plan::ExecutionPlan;
+use hashbrown::HashMap;
+use sqlparser::ast::Query;
+
+use super::spec::{Selection, ViewSpec};
+use crate::datum::{Datum, NULL, round_quotient};
+use crate::error::{Error, Result};
+use crate::plan::catalog::{Catalog, Parameters, Planner};
+use crate::plan::execute::execute;
+use crate::plan::grouped::{self, GROUPED_LEG, GroupedView, MeasureKind, QUALITY, QUALITY_MISSING, QUALITY_OK};
+use crate::plan::scan::{Inputs, from_arrow};
+use crate::schema::Schema;
+use crate::table::PartitionId;
+use crate::table::snapshot::Snapshot;
+use crate::view::result::{Cell, Quality};
+
+/// The relations every view reads, each after those it reads itself.
+const RELATIONS: [&str; 8] = ["fx", "instrument", "quote", "unit", "account", "counting_order", "leg", "direction"];
+
+/// One group of one level with all measures of the view, weights among them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// The codes of the group's path, [`NULL`] for none.
+    pub key: Vec<Datum>,
+    pub cells: Vec<Cell>,
+}
+
+/// Plans, kept by their SQL, for snapshots of one schema.
+pub struct Oracle {
+    catalog: Arc<Catalog>,
+    planner: Planner,
+    /// By SQL, and by the group fields of the legs it reads: the same text over other columns is another plan.
+    plans: HashMap<(String, Vec<String>), Arc<dyn ExecutionPlan>>,
+    fields: Vec<String>,
+}
+
+impl Oracle {
+    /// `partitions` is how many threads a plan may use; above 1 it must run inside a Tokio runtime.
+    pub fn new(schema: &Arc<Schema>, partitions: usize) -> Oracle {
+        Oracle {
+            catalog: Arc::new(Catalog::new(Arc::clone(schema))),
+            planner: Planner::new(schema, partitions),
+            plans: HashMap::new(),
+            fields: Vec::new(),
+        }
+    }
+
+    /// The groups of every level, the ungrouped total first; each level in the order of DataFusion.
+    ///
+    /// # Errors
+    /// `Internal` where the SQL does not plan or run.
+    pub fn levels(&mut self, snapshot: &Arc<Snapshot>, spec: &ViewSpec) -> Result<Vec<Vec<Group>>> {
+        let mut inputs = Some(Inputs::new(Arc::clone(snapshot), selected(snapshot, &spec.accounts)));
+        self.levels_with(&mut inputs, spec)
+    }
+
+    /// As [`Self::levels`], on inputs that the caller keeps.
+    pub fn levels_with(&mut self, inputs: &mut Option<Inputs>, spec: &ViewSpec) -> Result<Vec<Vec<Group>>> {
+        let catalog = Arc::clone(&self.catalog);
+        let view = GroupedView::new(&catalog, &spec.view);
+        let parameters = Parameters { currency: spec.currency.clone(), exclude_cash: spec.exclude_cash };
+        let fields: Vec<&str> = spec.group_by.iter().map(String::as_str).collect();
+        self.fields = Vec::new();
+        for relation in RELATIONS {
+            // Only groups by direction need it.
+            if relation != "direction" || fields.contains(&"long_short") {
+                let query = self.selected(relation, catalog.bound(relation, &parameters), spec);
+                self.materialise(inputs, relation, &query)?;
+            }
+        }
+        let legs = grouped::grouped_leg(&catalog, &fields, spec.portfolios.as_deref());
+        self.materialise(inputs, GROUPED_LEG, &legs)?;
+        self.fields = spec.group_by.clone();
+        self.fields.sort_unstable();
+        let mut levels: Vec<Vec<Group>> = Vec::with_capacity(fields.len() + 1);
+        for depth in 0..=fields.len() {
+            for part in 0..view.parts.len() {
+                let query = view.part_by(&catalog, part, &fields[..depth], &parameters);
+                self.materialise(inputs, &view.parts[part], &query)?;
+            }
+            let query = view.measures_by(&catalog, &spec.view, depth);
+            let batches = self.run(inputs, &query)?;
+            let nav = levels.first().map(|total: &Vec<Group>| total[0].clone());
+            let groups = groups(&view, depth, &batches, inputs.as_ref().expect("inputs are put back"), nav.as_ref())?;
+            levels.push(groups);
+        }
+        Ok(levels)
+    }
+
+    /// A direction is that of the chosen sleeves alone.
+    fn selected(&self, relation: &str, mut query: Query, spec: &ViewSpec) -> Query {
+        if relation == "direction"
+            && let Some(portfolios) = &spec.portfolios
+        {
+            grouped::within_portfolios(&mut query, portfolios);
+        }
+        query
+    }
+
+    /// Computes a relation and makes it readable for what comes after.
+    fn materialise(&mut self, inputs: &mut Option<Inputs>, name: &str, query: &Query) -> Result<()> {
+        let batches = self.run(inputs, query)?;
+        let schema = match batches.first() {
+            Some(batch) => batch.schema(),
+            None => Arc::new(self.planner.logical(query)?.schema().as_arrow().clone()),
+        };
+        self.planner.add_relation(name, schema);
+        let read = inputs.take().expect("inputs are put back");
+        *inputs = Some(read.with_relation(name, batches));
+        Ok(())
+    }
+
+    fn run(&mut self, inputs: &mut Option<Inputs>, query: &Query) -> Result<Vec<RecordBatch>> {
+        let text = query.to_string();
+        let key = (text, self.fields.clone());
+        let plan = match self.plans.get(&key) {
+            Some(plan) => Arc::clone(plan),
+            None => {
+                let plan = self.planner.physical(&self.planner.logical(query)?)?;
+                self.plans.insert(key, Arc::clone(&plan));
+                plan
+            }
+        };
+        let shared = Arc::new(inputs.take().expect("inputs are put back"));
+        let batches = execute(&plan, self.planner.state(), &shared);
+        *inputs = Some(Arc::into_inner(shared).ok_or_else(|| Error::internal("a plan still reads its inputs"))?);
+        batches
+    }
+}
+
+/// The partitions of the chosen accounts that any topic names.
+pub fn selected(snapshot: &Snapshot, accounts: &Selection) -> Option<Vec<PartitionId>> {
+    match accounts {
+        Selection::All => None,
+        Selection::Only(names) => {
+            let dictionaries = snapshot.dictionaries.read().expect("no writer panicked");
+            let number = |name: &String| {
+                let code = dictionaries.names.find(name)?;
+                snapshot.accounts.iter().position(|&account| account == code).map(|at| at as PartitionId)
+            };
+            let mut partitions: Vec<_> = names.iter().filter_map(number).collect();
+            partitions.sort_unstable();
+            partitions.dedup();
+            Some(partitions)
+        }
+    }
+}
+
+fn groups(
+    view: &GroupedView,
+    depth: usize,
+    batches: &[RecordBatch],
+    inputs: &Inputs,
+    nav: Option<&Group>,
+) -> Result<Vec<Group>> {
+    let mut groups = Vec::new();
+    for batch in batches {
+        let mut dictionaries = inputs.snapshot().dictionaries.write().expect("no reader panicked");
+        let columns: Vec<Vec<Datum>> =
+            batch.columns().iter().map(|column| from_arrow(column, &mut dictionaries.names)).collect::<Result<_, _>>()?;
+        let place: HashMap<&str, usize> =
+            batch.schema_ref().fields().iter().enumerate().map(|(at, field)| (field.name().as_str(), at)).collect();
+        for row in 0..batch.num_rows() {
+            let key = (0..depth).map(|level| columns[level][row]).collect();
+            let mut cells = Vec::with_capacity(view.measures.len());
+            for measure in &view.measures {
+                let value = |name: &str| columns[place[name]][row];
+                cells.push(match &measure.kind {
+                    MeasureKind::Plain(_) => Cell::new(value(&measure.name)),
+                    MeasureKind::Graded { .. } => {
+                        let quality = value(&format!("{}{QUALITY}", measure.name));
+                        Cell { value: value(&measure.name), quality: quality_of(quality) }
+                    }
+                    // Filled below, once the measure it is a share of is known.
+                    MeasureKind::Weight { .. } => Cell::EMPTY,
+                });
+            }
+            groups.push(Group { key, cells });
+        }
+    }
+    let totals = nav.cloned().or_else(|| groups.first().cloned());
+    for group in &mut groups {
+        for (at, measure) in view.measures.iter().enumerate() {
+            if let MeasureKind::Weight { of } = &measure.kind {
+                let of = view.measures.iter().position(|measure| measure.name == *of).expect("a weight names a measure");
+                let total = totals.as_ref().expect("a view has a total").cells[of];
+                group.cells[at] = weight(group.cells[of], total);
+            }
+        }
+    }
+    Ok(groups)
+}
+
+/// A measure as a share of NAV, to ten decimals; no value where NAV is 0 or not fully priced.
+pub fn weight(part: Cell, nav: Cell) -> Cell {
+    if matches!(nav.quality, Quality::Partial(_) | Quality::Missing) {
+        return Cell { value: NULL, quality: Quality::Missing };
+    }
+    if part.value == NULL || nav.value == NULL || nav.value == 0 {
+        return Cell { value: NULL, quality: part.quality };
+    }
+    // Both have the same scale, so the quotient of the integers is that of the values.
+    Cell { value: round_quotient((part.value, 0), (nav.value, 0), 10).unwrap_or(NULL), quality: part.quality }
+}
+
+/// A quality from its integer in SQL.
+pub fn quality_of(value: Datum) -> Quality {
+    match value {
+        v if v == Datum::from(QUALITY_OK) => Quality::Ok,
+        v if v == Datum::from(QUALITY_MISSING) => Quality::Missing,
+        v if v > 0 => Quality::Partial(v as u64),
+        _ => Quality::Stale,
+    }
+}
