@@ -1,14 +1,37 @@
 //! Tickview: live SQL views on Arrow and DataFusion.
+//!
+//! Records of base topics are fed to an [`schedule::Engine`], which keeps them in tables and brings every
+//! open view to a new epoch at each tick. The engine has no thread, clock or socket of its own.
+//!
+//! Invariants:
+//! - From [`schema`] to [`diff`]: no I/O, no clock, no spawn.
+//! - Only the engine writes tables. Readers hold snapshots.
+//! - Work happens at ticks; every queue is bounded by [`limits`].
+//! - The same cuts at the same times give the same patches, byte for byte.
+//! - One epoch, one price per instrument, everywhere.
+//! - Only `ingest::decode` and `serve::protocol` know wire formats.
+
+pub mod error;
 
 pub mod clock;
-pub mod datum;
-pub mod delta;
-pub mod dictionary;
-pub mod error;
-pub mod ingest;
 pub mod limits;
-pub mod plan;
-pub mod schedule;
+
+pub mod datum;
 pub mod schema;
+pub mod dictionary;
+
+pub mod delta;
 pub mod table;
+
+pub mod plan;
 pub mod view;
+
+pub mod diff;
+
+pub mod ingest;
+
+pub mod schedule;
+
+pub mod catalog;
+#[cfg(feature = "server")]
+pub mod serve;

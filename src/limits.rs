@@ -33,3 +33,13 @@ pub const HEARTBEAT_MS: u64 = 5_000;
 pub const SILENCE_MS_MAX: u64 = 15_000;
 /// The longest a change waits for its tick.
 pub const TICK_WINDOW_MS: u64 = 100;
+/// Rows that may come, go or move in one patch; beyond it a snapshot is cheaper to apply.
+pub const PATCH_STEPS_MAX: usize = 2_000;
+/// Groups of one view that are open by name rather than by level.
+pub const BRANCHES_MAX: usize = 100_000;
+/// Frames a client may send before it says hello.
+pub const EARLY_FRAMES_MAX: usize = 64;
+/// Messages from all clients that wait for the engine.
+pub const INBOX_MESSAGES_MAX: usize = 4_096;
+/// How often sources are asked for news while there is none.
+pub const SOURCE_POLL_MS: u64 = 2;

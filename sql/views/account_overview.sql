@@ -69,14 +69,14 @@ SELECT
   COUNT(*) FILTER (WHERE t.expected = 0) AS positions,
   COUNT(*) FILTER (WHERE t.unpriced_terms > 0 AND (t.expected = 0 OR t.unpriced_own = 0)) AS unpriced
 FROM (
-  SELECT account_id, portfolio_id, instrument_id,
-    SUM(expected) AS expected,
-    SUM(terms) AS terms,
-    SUM(CASE WHEN u.unit_mv IS NULL THEN terms ELSE 0 END) AS unpriced_terms,
-    SUM(CASE WHEN u.unit_mv IS NULL AND priced_as = instrument_id THEN 1 ELSE 0 END) AS unpriced_own
-  FROM leg
-  LEFT JOIN unit u ON u.instrument_id = priced_as
-  GROUP BY account_id, portfolio_id, instrument_id
+  SELECT l.account_id, l.portfolio_id, l.instrument_id,
+    SUM(l.expected) AS expected,
+    SUM(l.terms) AS terms,
+    SUM(CASE WHEN u.unit_mv IS NULL THEN l.terms ELSE 0 END) AS unpriced_terms,
+    SUM(CASE WHEN u.unit_mv IS NULL AND l.priced_as = l.instrument_id THEN 1 ELSE 0 END) AS unpriced_own
+  FROM leg l
+  LEFT JOIN unit u ON u.instrument_id = l.priced_as
+  GROUP BY l.account_id, l.portfolio_id, l.instrument_id
 ) t
 WHERE t.terms > 0;
 

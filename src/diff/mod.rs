@@ -288,7 +288,10 @@ impl Subscription {
             HashMap::with_capacity_and_hasher(self.rows.len(), FixedState::with_seed(0));
         places.extend(self.rows.iter().enumerate().map(|(at, &row)| (row, at)));
         // Where each row of the result stood; a row with another heading is another row to its reader.
-        let mut sources: Vec<Option<usize>> = self.scratch.rows.iter()
+        let mut sources: Vec<Option<usize>> = self
+            .scratch
+            .rows
+            .iter()
             .map(|row| places.get(row).copied().filter(|&at| result.has_heading(*row, &self.headings[at])))
             .collect();
         if order == Order::Held {

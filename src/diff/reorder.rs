@@ -44,14 +44,15 @@ pub(super) fn moves(wanted: &[usize]) -> Vec<Move> {
 
     let mut counts = Counts::new(&taken);
     let moved = wanted.iter().zip(&stays).filter(|&(_, &stays)| !stays);
-    moved.map(|(&row, _)| {
-        counts.add(slots_from[row], -1);
-        let from = counts.before(slots_from[row]);
-        let to = counts.before(slots_to[row]);
-        counts.add(slots_to[row], 1);
-        Move { from, to }
-    })
-    .collect()
+    moved
+        .map(|(&row, _)| {
+            counts.add(slots_from[row], -1);
+            let from = counts.before(slots_from[row]);
+            let to = counts.before(slots_to[row]);
+            counts.add(slots_to[row], 1);
+            Move { from, to }
+        })
+        .collect()
 }
 
 /// Marks the places of one longest increasing subsequence.

@@ -1,5 +1,7 @@
 //! Records in: sources, decoding, and what is set aside.
 
 pub mod decode;
+pub mod market;
+pub mod quarantine;
 pub mod replay;
 pub mod source;

@@ -25,17 +25,14 @@ use sqlparser::parser::Parser;
 
 use super::function;
 use super::scan::{Leaf, System};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::schema::Schema;
 
-const FILES: [&str; 7] = [
+const FILES: [&str; 4] = [
     include_str!("../../sql/valuation.sql"),
     include_str!("../../sql/legs.sql"),
     include_str!("../../sql/views/account_overview.sql"),
     include_str!("../../sql/views/pid_carve_out.sql"),
-    include_str!("../../sql/views/cash_only.sql"),
-    include_str!("../../sql/views/holdings.sql"),
-    include_str!("../../sql/views/orders.sql"),
 ];
 
 /// Values of the parameters that views name.
@@ -218,22 +215,5 @@ impl ContextProvider for Planner {
 
     fn udwf_names(&self) -> Vec<String> {
         self.state.window_functions().keys().cloned().collect()
-    }
-}
-
-impl From<DataFusionError> for PlanError {
-    fn from(error: DataFusionError) -> Self {
-        PlanError(error.to_string())
-    }
-}
-
-/// Why a query does not plan.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct PlanError(String);
-
-impl From<PlanError> for Error {
-    fn from(error: PlanError) -> Self {
-        Error::internal(error.0)
     }
 }

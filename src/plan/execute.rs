@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::execution::{SessionState, TaskContext};
 use datafusion::physical_plan::execution_plan::reset_plan_states;
-use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use futures::StreamExt;
 
 use super::scan::Inputs;
@@ -28,12 +28,17 @@ pub fn execute(plan: &Arc<dyn ExecutionPlan>, state: &SessionState, inputs: &Arc
         Arc::clone(state.runtime_env()),
     );
     let plan = reset_plan_states(Arc::clone(plan))?;
-    let mut stream = execute_stream(plan, Arc::new(context))?;
-    futures::executor::block_on(async {
-        let mut batches = Vec::new();
-        while let Some(batch) = stream.next().await {
-            batches.push(batch?);
-        }
-        Ok(batches)
-    })
+    let context = Arc::new(context);
+    let mut batches = Vec::new();
+    // One output partition after another: gathering them in DataFusion would need a runtime.
+    for partition in 0..plan.output_partitioning().partition_count() {
+        let mut stream = plan.execute(partition, Arc::clone(&context))?;
+        futures::executor::block_on(async {
+            while let Some(batch) = stream.next().await {
+                batches.push(batch?);
+            }
+            Ok::<_, datafusion::error::DataFusionError>(())
+        })?;
+    }
+    Ok(batches)
 }

@@ -2,6 +2,7 @@
 //!
 //! All of DataFusion that the engine uses is called from here.
 
+pub mod bind;
 pub mod catalog;
 pub mod execute;
 pub mod function;

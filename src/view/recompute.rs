@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::{DataType, Schema as ArrowSchema};
 use datafusion::physical_plan::ExecutionPlan;
 use hashbrown::HashMap;
 use sqlparser::ast::Query;
@@ -15,15 +16,18 @@ use crate::datum::{Datum, NULL, round_quotient};
 use crate::error::{Error, Result};
 use crate::plan::catalog::{Catalog, Parameters, Planner};
 use crate::plan::execute::execute;
-use crate::plan::grouped::{self, GROUPED_LEG, GroupedView, MeasureKind, QUALITY, QUALITY_MISSING, QUALITY_OK};
+use crate::plan::grouped::{self, GROUPED_LEG, GroupedView, Measure, MeasureKind, QUALITY, QUALITY_MISSING, QUALITY_OK};
 use crate::plan::scan::{Inputs, from_arrow};
 use crate::schema::Schema;
 use crate::table::PartitionId;
 use crate::table::snapshot::Snapshot;
-use crate::view::result::{Cell, Quality};
+use crate::view::result::{Cell, Column, Form, Quality, Unit};
 
 /// The relations every view reads, each after those it reads itself.
 const RELATIONS: [&str; 8] = ["fx", "instrument", "quote", "unit", "account", "counting_order", "leg", "direction"];
+
+/// Digits of a weight after the point.
+const WEIGHT_SCALE: u8 = 10;
 
 /// One group of one level with all measures of the view, weights among them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +35,15 @@ pub struct Group {
     /// The codes of the group's path, [`NULL`] for none.
     pub key: Vec<Datum>,
     pub cells: Vec<Cell>,
+}
+
+/// A view computed from nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recomputed {
+    /// The view's measures.
+    pub columns: Vec<Column>,
+    /// The groups of each level, the ungrouped total first; each level in no order.
+    pub levels: Vec<Vec<Group>>,
 }
 
 /// Plans, kept by their SQL, for snapshots of one schema.
@@ -53,17 +66,17 @@ impl Oracle {
         }
     }
 
-    /// The groups of every level, the ungrouped total first; each level in the order of DataFusion.
+    /// The groups of every level at a snapshot.
     ///
     /// # Errors
     /// `Internal` where the SQL does not plan or run.
-    pub fn levels(&mut self, snapshot: &Arc<Snapshot>, spec: &ViewSpec) -> Result<Vec<Vec<Group>>> {
+    pub fn recompute(&mut self, snapshot: &Arc<Snapshot>, spec: &ViewSpec) -> Result<Recomputed> {
         let mut inputs = Some(Inputs::new(Arc::clone(snapshot), selected(snapshot, &spec.accounts)));
-        self.levels_with(&mut inputs, spec)
+        self.recompute_with(&mut inputs, spec)
     }
 
-    /// As [`Self::levels`], on inputs that the caller keeps.
-    pub fn levels_with(&mut self, inputs: &mut Option<Inputs>, spec: &ViewSpec) -> Result<Vec<Vec<Group>>> {
+    /// As [`Self::recompute`], on inputs that the caller keeps.
+    pub fn recompute_with(&mut self, inputs: &mut Option<Inputs>, spec: &ViewSpec) -> Result<Recomputed> {
         let catalog = Arc::clone(&self.catalog);
         let view = GroupedView::new(&catalog, &spec.view);
         let parameters = Parameters { currency: spec.currency.clone(), exclude_cash: spec.exclude_cash };
@@ -81,6 +94,7 @@ impl Oracle {
         self.fields = spec.group_by.clone();
         self.fields.sort_unstable();
         let mut levels: Vec<Vec<Group>> = Vec::with_capacity(fields.len() + 1);
+        let mut columns = Vec::new();
         for depth in 0..=fields.len() {
             for part in 0..view.parts.len() {
                 let query = view.part_by(&catalog, part, &fields[..depth], &parameters);
@@ -88,11 +102,15 @@ impl Oracle {
             }
             let query = view.measures_by(&catalog, &spec.view, depth);
             let batches = self.run(inputs, &query)?;
+            if depth == 0 {
+                let schema = batches.first().ok_or_else(|| Error::internal("a total has one row"))?.schema();
+                columns = columns_of(&view, &schema);
+            }
             let nav = levels.first().map(|total: &Vec<Group>| total[0].clone());
             let groups = groups(&view, depth, &batches, inputs.as_ref().expect("inputs are put back"), nav.as_ref())?;
             levels.push(groups);
         }
-        Ok(levels)
+        Ok(Recomputed { columns, levels })
     }
 
     /// A direction is that of the chosen sleeves alone.
@@ -154,6 +172,24 @@ pub fn selected(snapshot: &Snapshot, accounts: &Selection) -> Option<Vec<Partiti
     }
 }
 
+/// What each measure of a view is, from the types of its SQL.
+fn columns_of(view: &GroupedView, schema: &ArrowSchema) -> Vec<Column> {
+    let column = |measure: &Measure| {
+        let data_type = schema.field_with_name(&measure.name).map(|field| field.data_type().clone());
+        let (form, unit) = match (&measure.kind, data_type) {
+            (MeasureKind::Weight { .. }, _) => (Form::Decimal { scale: WEIGHT_SCALE }, Unit::Weight),
+            (_, Ok(DataType::Timestamp(..))) => (Form::Time, Unit::Time),
+            (MeasureKind::Graded { .. }, Ok(DataType::Decimal128(_, scale))) => {
+                (Form::Decimal { scale: scale as u8 }, Unit::Money)
+            }
+            (_, Ok(DataType::Decimal128(_, scale))) => (Form::Decimal { scale: scale as u8 }, Unit::Local),
+            _ => (Form::Decimal { scale: 0 }, Unit::Count),
+        };
+        Column { name: measure.name.clone(), form, unit }
+    };
+    view.measures.iter().map(column).collect()
+}
+
 fn groups(
     view: &GroupedView,
     depth: usize,
@@ -208,7 +244,7 @@ pub fn weight(part: Cell, nav: Cell) -> Cell {
         return Cell { value: NULL, quality: part.quality };
     }
     // Both have the same scale, so the quotient of the integers is that of the values.
-    Cell { value: round_quotient((part.value, 0), (nav.value, 0), 10).unwrap_or(NULL), quality: part.quality }
+    Cell { value: round_quotient((part.value, 0), (nav.value, 0), WEIGHT_SCALE).unwrap_or(NULL), quality: part.quality }
 }
 
 /// A quality from its integer in SQL.

@@ -2,6 +2,7 @@
 
 use tickview::delta::Changes;
 use tickview::ingest::decode::{Decoder, Record};
+use tickview::ingest::source::Cut;
 use tickview::schedule::Engine;
 
 pub struct Desk {
@@ -34,6 +35,6 @@ impl Desk {
 
     pub fn tick(&mut self, now: i64, lines: &str) {
         let changes = self.decode(lines);
-        self.engine.tick(now, &changes);
+        self.engine.tick(now, Cut { changes, ..Cut::default() }).unwrap();
     }
 }

@@ -1,2 +1,7 @@
 mod desk;
+mod decode;
+mod diff;
+mod fake;
+mod market;
+mod replay;
 mod smoke;

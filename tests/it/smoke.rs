@@ -20,8 +20,8 @@ base.fx-rate {"fromCurrency":"GBP","toCurrency":"USD","rateType":"LIVE"} {"rate"
     spec.group_by = vec!["sector".into(), "long_short".into()];
     for n in 0..3 {
         let start = std::time::Instant::now();
-        let levels = oracle.levels(desk.engine.snapshot(), &spec).unwrap();
+        let levels = oracle.recompute(desk.engine.snapshot(), &spec).unwrap();
         println!("{:?}", start.elapsed());
-        if n == 0 { println!("{levels:#?}"); }
+        if n == 0 { println!("{levels:?}"); }
     }
 }

@@ -39,7 +39,16 @@ impl Account {
     pub(super) fn declare(&mut self, currencies: &[Currency], at: Timestamp) -> [Datum; 8] {
         self.version += 1;
         let base = currencies[self.base].code;
-        [self.id, self.name, base, self.strategy, self.region, self.benchmark, Datum::from(self.version), Datum::from(at)]
+        [
+            self.id,
+            self.name,
+            base,
+            self.strategy,
+            self.region,
+            self.benchmark,
+            Datum::from(self.version),
+            Datum::from(at),
+        ]
     }
 
     pub(super) fn is_declared(&self) -> bool {
@@ -197,8 +206,10 @@ pub(super) fn accounts(
             let (strategy, shares, short_every) = draw.pick(&STRATEGIES);
             let (region, currencies) = draw.pick(&REGIONS);
             let base = place(draw.pick(currencies));
-            // Clients come round with another vehicle, then with a number.
-            let (client, vehicle) = (CLIENTS[number % CLIENTS.len()], VEHICLES[number / CLIENTS.len() % VEHICLES.len()]);
+            // 40 clients meet 6 vehicles once each; then they come round with a number.
+            let client = number % CLIENTS.len();
+            let vehicle = VEHICLES[(client + number / CLIENTS.len()) % VEHICLES.len()];
+            let client = CLIENTS[client];
             let name = match number / (CLIENTS.len() * VEHICLES.len()) {
                 0 => format!("{client} {vehicle}"),
                 round => format!("{client} {vehicle} {}", round + 1),

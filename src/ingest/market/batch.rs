@@ -2,25 +2,56 @@
 
 use crate::datum::Datum;
 use crate::delta::Changes;
-use crate::schema::Schema;
+use crate::schema::{Schema, Table};
 
 /// The tables the market fills, with their columns in the order in which rows are written here.
 const TABLES: [(&str, &[&str]); 8] = [
     (
         "base.instrument",
         &[
-            "instrument_id", "symbol", "name", "asset_class", "sector", "industry", "issuer", "country_of_risk", "country_of_domicile",
-            "currency", "price_scale", "contract_multiplier", "underlying_id", "delta", "version", "event_time",
+            "instrument_id",
+            "symbol",
+            "name",
+            "asset_class",
+            "sector",
+            "industry",
+            "issuer",
+            "country_of_risk",
+            "country_of_domicile",
+            "currency",
+            "price_scale",
+            "contract_multiplier",
+            "underlying_id",
+            "delta",
+            "version",
+            "event_time",
         ],
     ),
     (
         "base.account",
-        &["account_id", "account_name", "base_currency", "strategy", "region", "benchmark_id", "version", "event_time"],
+        &[
+            "account_id",
+            "account_name",
+            "base_currency",
+            "strategy",
+            "region",
+            "benchmark_id",
+            "version",
+            "event_time",
+        ],
     ),
     (
         "base.sod_holding",
         &[
-            "business_date", "account_id", "instrument_id", "portfolio_id", "quantity", "sod_price", "average_cost", "as_of", "version",
+            "business_date",
+            "account_id",
+            "instrument_id",
+            "portfolio_id",
+            "quantity",
+            "sod_price",
+            "average_cost",
+            "as_of",
+            "version",
             "event_time",
         ],
     ),
@@ -28,21 +59,58 @@ const TABLES: [(&str, &[&str]); 8] = [
     (
         "base.order_events",
         &[
-            "order_id", "business_date", "account_id", "instrument_id", "portfolio_id", "side", "order_qty", "cum_qty", "day_cum_qty",
-            "day_avg_px", "status", "order_type", "limit_price", "time_in_force", "trader", "venue", "version", "event_time",
+            "order_id",
+            "business_date",
+            "account_id",
+            "instrument_id",
+            "portfolio_id",
+            "side",
+            "order_qty",
+            "cum_qty",
+            "day_cum_qty",
+            "day_avg_px",
+            "status",
+            "order_type",
+            "limit_price",
+            "time_in_force",
+            "trader",
+            "venue",
+            "version",
+            "event_time",
         ],
     ),
     (
         "base.cash_movement",
         &[
-            "movement_id", "business_date", "account_id", "portfolio_id", "currency", "amount", "movement_type", "external_flow",
-            "version", "event_time",
+            "movement_id",
+            "business_date",
+            "account_id",
+            "portfolio_id",
+            "currency",
+            "amount",
+            "movement_type",
+            "external_flow",
+            "version",
+            "event_time",
         ],
     ),
-    ("base.fx_rate", &["from_currency", "to_currency", "rate_type", "rate", "rate_time", "version", "event_time"]),
+    (
+        "base.fx_rate",
+        &["from_currency", "to_currency", "rate_type", "rate", "rate_time", "version", "event_time"],
+    ),
     (
         "base.price",
-        &["instrument_id", "price", "currency", "accrued", "price_type", "price_time", "source", "version", "event_time"],
+        &[
+            "instrument_id",
+            "price",
+            "currency",
+            "accrued",
+            "price_type",
+            "price_time",
+            "source",
+            "version",
+            "event_time",
+        ],
     ),
 ];
 
@@ -104,8 +172,8 @@ impl Batch {
         self.records += 1;
     }
 
-    pub(super) fn delete(&mut self, topic: Topic, schema: &Schema, key: &[Datum]) {
-        self.changes[topic as usize].delete(schema.table(topic.table()), key);
+    pub(super) fn delete(&mut self, topic: Topic, table: &Table, key: &[Datum]) {
+        self.changes[topic as usize].delete(table, key);
         self.records += 1;
     }
 

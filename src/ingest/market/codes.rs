@@ -88,7 +88,8 @@ pub(super) struct Codes {
 
 impl Codes {
     pub(super) fn new(dictionary: &mut Dictionary) -> Codes {
-        let mut all = |texts: &[&str]| texts.iter().map(|text| Datum::from(dictionary.intern(text))).collect();
+        let mut all =
+            |texts: &[&str]| texts.iter().map(|text| Datum::from(dictionary.intern(text))).collect();
         Codes {
             sides: all(Side::TEXTS),
             statuses: all(Status::TEXTS),

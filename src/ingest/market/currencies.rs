@@ -74,7 +74,10 @@ pub(super) fn currencies(dictionary: &mut Dictionary) -> Vec<Currency> {
 /// # Panics
 /// Where the market has no such currency: the lists of names disagree.
 pub(super) fn place(iso: &str) -> usize {
-    QUOTES.iter().position(|quote| quote.0 == iso).unwrap_or_else(|| panic!("the market has no currency {iso}"))
+    QUOTES
+        .iter()
+        .position(|quote| quote.0 == iso)
+        .unwrap_or_else(|| panic!("the market has no currency {iso}"))
 }
 
 impl Currency {
@@ -89,12 +92,19 @@ impl Currency {
         let ticks = draw.between(0, (self.live / 12_500 / tick).max(1));
         let inward = if self.live > self.anchor { -1 } else { 1 };
         let distance_permille = (self.live - self.anchor).abs() / (self.anchor / 1_000);
-        let direction = if draw.below(1_000) < 500 + (distance_permille as u64 * 10).min(200) { inward } else { -inward };
+        let direction =
+            if draw.below(1_000) < 500 + (distance_permille as u64 * 10).min(200) { inward } else { -inward };
         self.live += direction * ticks * tick;
     }
 
     /// A row of `base.fx_rate` for the pair with the dollar; a SOD row takes the LIVE rate of now.
-    pub(super) fn row(&mut self, rate_type: RateType, codes: &Codes, usd: Datum, at: Timestamp) -> [Datum; 7] {
+    pub(super) fn row(
+        &mut self,
+        rate_type: RateType,
+        codes: &Codes,
+        usd: Datum,
+        at: Timestamp,
+    ) -> [Datum; 7] {
         let version = match rate_type {
             RateType::Live => &mut self.version_live,
             RateType::Sod => &mut self.version_sod,

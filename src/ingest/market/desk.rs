@@ -41,7 +41,8 @@ impl Position {
         if self.quantity == 0 || (self.quantity > 0) != (after > 0) {
             self.cost = price;
         } else if after.abs() > self.quantity.abs() {
-            let paid = i128::from(self.quantity) * i128::from(self.cost) + i128::from(quantity) * i128::from(price);
+            let paid =
+                i128::from(self.quantity) * i128::from(self.cost) + i128::from(quantity) * i128::from(price);
             self.cost = (paid / i128::from(after)) as i64;
         }
         self.quantity = after;
@@ -60,7 +61,13 @@ impl Desk {
     }
 
     /// Books what changed in an order's day since `day_cum_before`: its position and its cash leg.
-    pub(super) fn book(&mut self, order: &mut Order, day_cum_before: i64, account: &Account, instrument: &Instrument) {
+    pub(super) fn book(
+        &mut self,
+        order: &mut Order,
+        day_cum_before: i64,
+        account: &Account,
+        instrument: &Instrument,
+    ) {
         debug_assert_eq!(order.business_date, self.business_date);
         let average = order.day_average();
         let leg = instrument.consideration(order.side.sign() * order.day_cum, average);
@@ -74,9 +81,13 @@ impl Desk {
             UNHELD => {
                 let held = account.layout.rows();
                 let wanted = |position: &Position| {
-                    (position.place.instrument, position.place.sleeve) == (order.place.instrument, order.place.sleeve)
+                    (position.place.instrument, position.place.sleeve)
+                        == (order.place.instrument, order.place.sleeve)
                 };
-                self.positions[held..].iter().position(wanted).map_or(self.positions.len(), |found| held + found)
+                self.positions[held..]
+                    .iter()
+                    .position(wanted)
+                    .map_or(self.positions.len(), |found| held + found)
             }
             row => row as usize,
         };

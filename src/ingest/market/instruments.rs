@@ -11,7 +11,8 @@ use super::codes::{Class, Codes};
 use super::currencies::{Currency, place};
 use super::draw::{Draw, Purpose};
 use super::names::{
-    COUNTRIES, DOMICILES, FIRST_WORDS, FUND_HOUSES, FUND_KINDS, FUTURES, GOVERNMENTS, MONTHS, SECOND_WORDS, SECTORS,
+    COUNTRIES, DOMICILES, FIRST_WORDS, FUND_HOUSES, FUND_KINDS, FUTURES, GOVERNMENTS, MONTHS, SECOND_WORDS,
+    SECTORS,
 };
 
 /// One unit of a price or factor: eight decimals.
@@ -19,7 +20,8 @@ pub(super) const PRICE_ONE: i64 = 100_000_000;
 /// One unit of a quantity or amount: six decimals.
 pub(super) const QUANTITY_ONE: i64 = 1_000_000;
 
-pub(super) const CLASSES: [Class; 5] = [Class::Equity, Class::Bond, Class::Fund, Class::Option, Class::Future];
+pub(super) const CLASSES: [Class; 5] =
+    [Class::Equity, Class::Bond, Class::Fund, Class::Option, Class::Future];
 
 /// Of a hundred instruments, so many are in each of [`CLASSES`]; equities take what is left.
 const SHARES: [u32; 5] = [0, 22, 6, 11, 4];
@@ -65,7 +67,8 @@ impl Instrument {
     /// About what one unit costs in dollars. For sizes only.
     pub(super) fn usd(&self, currencies: &[Currency]) -> f64 {
         let hundredths = if self.class == Class::Bond || self.pence { 100.0 } else { 1.0 };
-        self.close as f64 / PRICE_ONE as f64 * self.multiplier as f64 / hundredths * currencies[self.currency].usd
+        self.close as f64 / PRICE_ONE as f64 * self.multiplier as f64 / hundredths
+            * currencies[self.currency].usd
     }
 
     /// The smallest step of a quantity about as large as `quantity`, in 1e-6.
@@ -86,7 +89,13 @@ impl Instrument {
     }
 
     /// Declares the instrument: a row of `base.instrument`, one version up.
-    pub(super) fn declare(&mut self, codes: &Codes, currencies: &[Currency], underlying: Datum, at: Timestamp) -> [Datum; 16] {
+    pub(super) fn declare(
+        &mut self,
+        codes: &Codes,
+        currencies: &[Currency],
+        underlying: Datum,
+        at: Timestamp,
+    ) -> [Datum; 16] {
         self.version += 1;
         [
             self.id,
@@ -133,7 +142,9 @@ pub(super) struct Sectors(Vec<(Datum, [Datum; 3])>);
 impl Sectors {
     pub(super) fn new(dictionary: &mut Dictionary) -> Sectors {
         let mut code = |text: &str| Datum::from(dictionary.intern(text));
-        Sectors(SECTORS.iter().map(|(sector, industries, _)| (code(sector), industries.map(&mut code))).collect())
+        Sectors(
+            SECTORS.iter().map(|(sector, industries, _)| (code(sector), industries.map(&mut code))).collect(),
+        )
     }
 }
 
@@ -149,7 +160,12 @@ pub(super) fn class_ranges(count: usize) -> [Range<usize>; 5] {
 }
 
 /// Makes the universe, in the order of [`class_ranges`].
-pub(super) fn instruments(seed: u64, count: usize, first_day: i64, dictionary: &mut Dictionary) -> Vec<Instrument> {
+pub(super) fn instruments(
+    seed: u64,
+    count: usize,
+    first_day: i64,
+    dictionary: &mut Dictionary,
+) -> Vec<Instrument> {
     let mut maker = Maker {
         draw: Draw::new(seed, Purpose::Instruments, 0),
         sectors: Sectors::new(dictionary),
@@ -201,7 +217,15 @@ impl Maker<'_> {
     }
 
     /// What an instrument is when nothing is said; `id` never has three letters alone, which would be cash.
-    fn blank(&mut self, class: Class, id: &str, symbol: &str, name: &str, country: &str, currency: &str) -> Instrument {
+    fn blank(
+        &mut self,
+        class: Class,
+        id: &str,
+        symbol: &str,
+        name: &str,
+        country: &str,
+        currency: &str,
+    ) -> Instrument {
         let country = self.code(country);
         Instrument {
             id: self.code(id),
@@ -228,7 +252,8 @@ impl Maker<'_> {
 
     fn firm(&mut self) -> Firm {
         let country = {
-            let weights: Vec<(u32, usize)> = COUNTRIES.iter().enumerate().map(|(at, country)| (country.4, at)).collect();
+            let weights: Vec<(u32, usize)> =
+                COUNTRIES.iter().enumerate().map(|(at, country)| (country.4, at)).collect();
             self.draw.weighted(&weights)
         };
         loop {
@@ -251,7 +276,8 @@ impl Maker<'_> {
         let mut made =
             self.blank(Class::Equity, &format!("E{number:05}"), &firm.root, &firm.name, country, currency);
         made.pence = pence;
-        (made.sector, made.industry) = (self.sectors.0[firm.sector].0, self.sectors.0[firm.sector].1[firm.industry]);
+        (made.sector, made.industry) =
+            (self.sectors.0[firm.sector].0, self.sectors.0[firm.sector].1[firm.industry]);
         made.issuer = self.code(&firm.name);
         if self.draw.one_in(12) {
             let domicile = self.draw.pick(&DOMICILES);
@@ -280,13 +306,21 @@ impl Maker<'_> {
         let mut made = if self.draw.percent(25) {
             let (issuer, country, currency) = self.draw.pick(&GOVERNMENTS);
             let symbol = format!("{country} {coupon} {:02}", matures % 100);
-            let mut made = self.blank(Class::Bond, &id, &symbol, &format!("{issuer} {coupon}% {matures}"), country, currency);
+            let mut made = self.blank(
+                Class::Bond,
+                &id,
+                &symbol,
+                &format!("{issuer} {coupon}% {matures}"),
+                country,
+                currency,
+            );
             made.issuer = self.code(issuer);
             made
         } else {
             let at = self.draw.index(self.firms.len());
             let Firm { name, root, sector, industry, country } = &self.firms[at];
-            let (symbol, full) = (format!("{root} {coupon} {:02}", matures % 100), format!("{name} {coupon}% {matures}"));
+            let (symbol, full) =
+                (format!("{root} {coupon} {:02}", matures % 100), format!("{name} {coupon}% {matures}"));
             let (issuer, sector, industry, country) = (name.clone(), *sector, *industry, COUNTRIES[*country]);
             let mut made = self.blank(Class::Bond, &id, &symbol, &full, country.0, country.1);
             (made.sector, made.industry) = (self.sectors.0[sector].0, self.sectors.0[sector].1[industry]);
@@ -296,7 +330,8 @@ impl Maker<'_> {
         made.coupon = eighths * PRICE_ONE / 8;
         made.tick = PRICE_ONE / 1_000;
         // Low coupons trade below par, high ones above.
-        let price = 84 * PRICE_ONE + eighths * PRICE_ONE * 6 / 10 + self.draw.between(-4_000, 4_000) * made.tick;
+        let price =
+            84 * PRICE_ONE + eighths * PRICE_ONE * 6 / 10 + self.draw.between(-4_000, 4_000) * made.tick;
         made.close = on_tick(price, made.tick);
         made
     }
@@ -336,8 +371,10 @@ impl Maker<'_> {
         made.pence = underlying.pence;
         made.multiplier = 100;
         made.underlying = Some(at);
-        (made.sector, made.industry, made.issuer) = (underlying.sector, underlying.industry, underlying.issuer);
-        (made.country_of_risk, made.country_of_domicile) = (underlying.country_of_risk, underlying.country_of_domicile);
+        (made.sector, made.industry, made.issuer) =
+            (underlying.sector, underlying.industry, underlying.issuer);
+        (made.country_of_risk, made.country_of_domicile) =
+            (underlying.country_of_risk, underlying.country_of_domicile);
         made.venue = underlying.venue;
         // In hundredths of delta: 50 at the money, one more for every half a percent in the money.
         let moneyness = (underlying.close - strike) * 200 / underlying.close;
@@ -351,7 +388,8 @@ impl Maker<'_> {
     }
 
     fn future(&mut self, number: usize) -> Instrument {
-        let (product, root, country, currency, price, tick, multiplier) = FUTURES[number % FUTURES.len()];
+        let (product, root, country, currency, tick, price_ticks, multiplier) =
+            FUTURES[number % FUTURES.len()];
         // Quarterly months, the nearest first.
         let quarter = number / FUTURES.len();
         let (month, year) = (2 + quarter % 4 * 3, self.year + 1 + quarter as i64 / 4);
@@ -362,7 +400,7 @@ impl Maker<'_> {
         made.multiplier = multiplier;
         made.tick = tick;
         // Later months cost a little more.
-        made.close = on_tick(price + price / 200 * quarter as i64, tick);
+        made.close = (price_ticks + price_ticks * quarter as i64 / 200) * tick;
         made.venue = self.code("XFUT");
         made
     }

@@ -8,15 +8,15 @@ use std::collections::VecDeque;
 use crate::clock::Timestamp;
 use crate::datum::Datum;
 use crate::dictionary::Dictionary;
-use crate::schema::Schema;
 
 use super::batch::{Batch, Topic};
 use super::codes::{Class, RateType, Status};
 use super::currencies::{CURRENCIES, USD};
 use super::draw::{Draw, Purpose};
+use super::instruments::Instrument;
 use super::movements::Movement;
 use super::orders::Order;
-use super::prices::Trouble;
+use super::prices::{Quote, Trouble};
 use super::quality::Quality;
 use super::rollover::Rollover;
 use super::world::World;
@@ -124,7 +124,6 @@ impl Live {
         &mut self,
         world: &mut World,
         quality: &mut Quality,
-        schema: &Schema,
         keys: &mut [Dictionary],
         batch: &mut Batch,
         now: Timestamp,
@@ -153,7 +152,7 @@ impl Live {
                 }
                 Kind::Movement => {
                     self.movements.advance();
-                    self.move_cash(world, schema, keys, time, batch);
+                    self.move_cash(world, keys, time, batch);
                 }
                 Kind::Order => {
                     self.orders.advance();
@@ -190,14 +189,7 @@ impl Live {
     }
 
     /// Cash moves, or a movement of the day is corrected or taken back.
-    fn move_cash(
-        &mut self,
-        world: &mut World,
-        schema: &Schema,
-        keys: &mut [Dictionary],
-        time: Timestamp,
-        batch: &mut Batch,
-    ) {
+    fn move_cash(&mut self, world: &mut World, keys: &mut [Dictionary], time: Timestamp, batch: &mut Batch) {
         let draw = &mut self.movements.draw;
         let which = draw.below(100);
         if which < 10 && !self.movements_recent.is_empty() {
@@ -209,11 +201,16 @@ impl Live {
                 if which < 3 {
                     let movement = self.movements_recent.remove(place).expect("the place lies in the list");
                     *cash -= movement.amount;
-                    batch.delete(Topic::Movement, schema, &[Datum::from(movement.id)]);
+                    batch.delete(Topic::Movement, &world.movement_table, &[Datum::from(movement.id)]);
                 } else {
                     let movement = &mut self.movements_recent[place];
                     *cash += movement.amend(world.currencies[usize::from(currency)].coin, draw);
-                    let row = movement.row(&world.accounts[account as usize], &world.currencies, &world.codes, time);
+                    let row = movement.row(
+                        &world.accounts[account as usize],
+                        &world.currencies,
+                        &world.codes,
+                        time,
+                    );
                     batch.upsert(Topic::Movement, &row);
                 }
                 return;
@@ -275,12 +272,7 @@ impl Live {
 }
 
 /// The next event of an order: it is accepted, taken back in part, or advances.
-fn happen(
-    order: &mut Order,
-    instrument: &super::instruments::Instrument,
-    quote: &super::prices::Quote,
-    draw: &mut Draw,
-) {
+fn happen(order: &mut Order, instrument: &Instrument, quote: &Quote, draw: &mut Draw) {
     if order.is_new() {
         order.accept(draw);
     } else if order.has_fill() && (!order.is_open() || draw.percent(3)) {

@@ -6,9 +6,9 @@ use crate::ingest::source::Progress;
 use crate::schema::Schema;
 
 use super::batch::{Batch, TOPICS, Topic};
+use super::calendar::weekday_before;
 use super::codes::{Class, RateType};
 use super::currencies::USD;
-use super::calendar::weekday_before;
 use super::desk::Position;
 use super::draw::{Draw, Purpose};
 use super::holdings::Holding;
@@ -55,14 +55,17 @@ impl Load {
         total[Topic::Account as usize] =
             count((0..world.accounts.len()).filter(|&at| quality.is_account_declared(at)).count());
         total[Topic::Fx as usize] = count(
-            world.currencies.len() - 1 + world.currencies[1..].iter().filter(|currency| currency.has_sod()).count(),
+            world.currencies.len() - 1
+                + world.currencies[1..].iter().filter(|currency| currency.has_sod()).count(),
         );
-        total[Topic::Price as usize] = count(world.quotes.iter().filter(|quote| quote.is_published()).count());
+        total[Topic::Price as usize] =
+            count(world.quotes.iter().filter(|quote| quote.is_published()).count());
         total[Topic::Holding as usize] =
             world.accounts.iter().map(|account| count(account.layout.rows() + account.cash_rows())).sum();
         total[Topic::BusinessDate as usize] = 1;
         total[Topic::Order as usize] = u64::from(config.accounts) * u64::from(config.orders_per_account);
-        total[Topic::Movement as usize] = u64::from(config.accounts) * u64::from(config.movements_per_account);
+        total[Topic::Movement as usize] =
+            u64::from(config.accounts) * u64::from(config.movements_per_account);
         Load { stage: 0, item: 0, row: 0, draw: Draw::new(config.seed, Purpose::Fx, 0), done: [0; 8], total }
     }
 
@@ -107,14 +110,23 @@ impl Load {
             };
             self.done[topic as usize] += (batch.records() - before) as u64;
             if !more {
-                assert_eq!(self.done[topic as usize], self.total[topic as usize], "{topic:?} loads what it announced");
+                assert_eq!(
+                    self.done[topic as usize], self.total[topic as usize],
+                    "{topic:?} loads what it announced"
+                );
                 (self.stage, self.item, self.row) = (self.stage + 1, 0, 0);
             }
         }
     }
 
     /// The next row and the item it belongs to, whose generator begins with its first row; `None` after the last.
-    fn next_row(&mut self, items: usize, rows: impl Fn(usize) -> usize, seed: u64, purpose: Purpose) -> Option<(usize, usize)> {
+    fn next_row(
+        &mut self,
+        items: usize,
+        rows: impl Fn(usize) -> usize,
+        seed: u64,
+        purpose: Purpose,
+    ) -> Option<(usize, usize)> {
         while self.item < items && self.row == rows(self.item) {
             (self.item, self.row) = (self.item + 1, 0);
         }
@@ -203,7 +215,8 @@ impl Load {
     fn holding(&mut self, world: &mut World, batch: &mut Batch) -> bool {
         let accounts = &world.accounts;
         let rows = |item: usize| accounts[item].layout.rows() + accounts[item].cash_rows();
-        let Some((account, row)) = self.next_row(accounts.len(), rows, world.config.seed, Purpose::Holdings) else {
+        let Some((account, row)) = self.next_row(accounts.len(), rows, world.config.seed, Purpose::Holdings)
+        else {
             return false;
         };
         match row.checked_sub(accounts[account].layout.rows()) {
@@ -252,7 +265,10 @@ impl Load {
         let units = (usd / world.currencies[currency].usd * QUANTITY_ONE as f64) as i64 / coin * coin;
         let amount = if self.draw.one_in(14) { -units / coin / 4 * coin } else { units };
         world.desks[account].cash[sleeve][currency] = amount;
-        batch.upsert(Topic::Holding, &world.cash_row(account, sleeve, currency, amount, world.config.start - 2 * HOUR_US));
+        batch.upsert(
+            Topic::Holding,
+            &world.cash_row(account, sleeve, currency, amount, world.config.start - 2 * HOUR_US),
+        );
     }
 
     fn business_date(&mut self, world: &mut World, batch: &mut Batch) -> bool {
@@ -291,7 +307,9 @@ impl Load {
     fn movement(&mut self, world: &mut World, keys: &mut [Dictionary], batch: &mut Batch) -> bool {
         let config = &world.config;
         let rows = config.movements_per_account as usize;
-        let Some((account, _)) = self.next_row(world.accounts.len(), |_| rows, config.seed, Purpose::LoadedMovements) else {
+        let Some((account, _)) =
+            self.next_row(world.accounts.len(), |_| rows, config.seed, Purpose::LoadedMovements)
+        else {
             return false;
         };
         let movement = world.movement(account, keys, &mut self.draw);

@@ -8,7 +8,8 @@
 //! First comes the load, then the day: ticks, order events, cash movements, rates, trouble with data,
 //! and the rollover to the next day.
 //!
-//! Cost: a loaded record about 0.3 µs; 150 bytes an open order; 32 bytes a position where days end.
+//! Cost: about 0.5 µs a loaded order, 0.1 µs a holding; 112 bytes an open order, 24 bytes a position
+//! where days end.
 
 mod accounts;
 mod batch;
@@ -125,7 +126,10 @@ impl Market {
     /// Where the market and `sql/schema.sql` disagree about a column, or `config` has no accounts,
     /// no holdings, or fewer than 20 instruments.
     pub fn new(config: MarketConfig, schema: &Schema, dictionaries: Arc<RwLock<Dictionaries>>) -> Market {
-        assert!(config.accounts > 0 && config.holdings_per_account > 0, "a market has accounts that hold something");
+        assert!(
+            config.accounts > 0 && config.holdings_per_account > 0,
+            "a market has accounts that hold something"
+        );
         assert!(config.instruments >= 20, "every asset class has an instrument");
         let mut world = {
             let mut dictionaries = dictionaries.write().unwrap_or_else(PoisonError::into_inner);
@@ -157,15 +161,7 @@ impl Source for Market {
                 ..Cut::default()
             });
         }
-        let more = self.live.run(
-            &mut self.world,
-            &mut self.quality,
-            &self.schema,
-            keys,
-            &mut batch,
-            now,
-            records_max,
-        );
+        let more = self.live.run(&mut self.world, &mut self.quality, keys, &mut batch, now, records_max);
         Ok(Cut { changes: batch.into_changes(), caught_up: true, more, ..Cut::default() })
     }
 }

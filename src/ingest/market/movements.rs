@@ -68,7 +68,13 @@ impl Movement {
         change
     }
 
-    pub(super) fn row(&self, account: &Account, currencies: &[Currency], codes: &Codes, at: Timestamp) -> [Datum; 10] {
+    pub(super) fn row(
+        &self,
+        account: &Account,
+        currencies: &[Currency],
+        codes: &Codes,
+        at: Timestamp,
+    ) -> [Datum; 10] {
         let external = matches!(self.movement_type, MovementType::Subscription | MovementType::Redemption);
         [
             Datum::from(self.id),

@@ -112,9 +112,16 @@ impl Order {
     }
 
     /// Brings a new order to where it stands when the market opens; `live_permille` of them are live.
-    pub(super) fn open(&mut self, live_permille: u64, yesterday: i32, instrument: &Instrument, quote: &Quote, draw: &mut Draw) {
+    pub(super) fn open(
+        &mut self,
+        live_permille: u64,
+        yesterday: i32,
+        instrument: &Instrument,
+        quote: &Quote,
+        draw: &mut Draw,
+    ) {
         let bits = draw.bits();
-        let permille = |shift: u32| (bits >> shift & 0xffff) * 1_000 >> 16;
+        let permille = |shift: u32| ((bits >> shift & 0xffff) * 1_000) >> 16;
         let live = permille(0) < live_permille;
         let share = permille(16);
         self.status = if live {
@@ -155,14 +162,20 @@ impl Order {
         }
         self.version = 1;
         if filled > 0 {
-            let near = quote.sod.max(instrument.tick * 20);
-            let price = near + ((bits >> 48 & 0xf) as i64 - 8) * instrument.tick;
+            // Somewhere on the way from the close to the price of now.
+            let moved_ticks = (quote.all_in() - quote.sod) / instrument.tick;
+            let back_ticks = moved_ticks * (bits >> 45 & 0x7) as i64 / 8;
+            let near = |ticks: u64| {
+                let away_ticks = ticks as i64 - 3 - back_ticks;
+                self.within_limit(quote.all_in() + away_ticks * instrument.tick).max(instrument.tick)
+            };
+            let (price, other) = (near(bits >> 48 & 0x7), near(bits >> 53 & 0x7));
             let first = if bits >> 52 & 1 == 0 { filled } else { filled / self.lot / 3 * self.lot };
             if first > 0 {
                 self.fill(first, price);
             }
             if first < filled {
-                self.fill(filled - first, price + ((bits >> 53 & 0x7) as i64 - 3) * instrument.tick);
+                self.fill(filled - first, other);
             }
         }
         self.version += u32::from(self.status != Status::New);
@@ -202,6 +215,15 @@ impl Order {
     /// Whether a bust or a correction can still reach it.
     pub(super) fn has_fill(&self) -> bool {
         self.fill_quantity > 0
+    }
+
+    /// The price, or the limit where the price is beyond it.
+    fn within_limit(&self, price: i64) -> i64 {
+        match (self.limit, self.side.sign()) {
+            (UNLIMITED, _) => price,
+            (limit, 1) => price.min(limit),
+            (limit, _) => price.max(limit),
+        }
     }
 
     fn fill(&mut self, quantity: i64, price: i64) {
@@ -276,11 +298,7 @@ impl Order {
             share => (left / self.lot * (share as i64 - 30) / 100).max(1) * self.lot,
         };
         let market = quote.all_in() + self.side.sign() * draw.between(-1, 1) * instrument.tick;
-        let price = match (self.limit, self.side.sign()) {
-            (UNLIMITED, _) => market,
-            (limit, 1) => market.min(limit),
-            (limit, _) => market.max(limit),
-        };
+        let price = self.within_limit(market);
         // `fill` counts its own event, which `advance` has counted already.
         self.version -= 1;
         self.fill(quantity, price.max(instrument.tick));
@@ -292,7 +310,8 @@ impl Order {
         let lots = self.quantity / self.lot * draw.between(50, 180) / 100;
         self.quantity = (lots.max(1) * self.lot).max(self.cum + self.lot);
         if self.limit != UNLIMITED {
-            self.limit = (quote.all_in() - self.side.sign() * draw.between(-3, 8) * instrument.tick).max(instrument.tick);
+            self.limit = (quote.all_in() - self.side.sign() * draw.between(-3, 8) * instrument.tick)
+                .max(instrument.tick);
         }
         self.settle();
     }
@@ -304,7 +323,10 @@ impl Order {
         self.notional -= i128::from(self.fill_quantity) * i128::from(self.fill_price);
         self.fill_quantity = 0;
         self.version += 1;
-        assert!(self.day_cum >= 0 && (self.day_cum > 0 || self.notional == 0), "a bust takes back what was filled");
+        assert!(
+            self.day_cum >= 0 && (self.day_cum > 0 || self.notional == 0),
+            "a bust takes back what was filled"
+        );
         if matches!(self.status, Status::Filled | Status::PartiallyFilled) {
             self.settle();
         }
@@ -345,7 +367,13 @@ impl Order {
     }
 
     /// A row of `base.order_events`: the order's whole state.
-    pub(super) fn row(&self, account: &Account, instrument: &Instrument, codes: &Codes, at: Timestamp) -> [Datum; 18] {
+    pub(super) fn row(
+        &self,
+        account: &Account,
+        instrument: &Instrument,
+        codes: &Codes,
+        at: Timestamp,
+    ) -> [Datum; 18] {
         let day_average = self.day_average();
         [
             Datum::from(self.id),

@@ -127,7 +127,8 @@ impl Quote {
 
     /// An option answers to its underlying with its delta.
     pub(super) fn follow(&mut self, instrument: &Instrument, underlying: i64) {
-        let moved = i128::from(underlying - self.underlying_seen) * i128::from(instrument.delta) / i128::from(PRICE_ONE);
+        let moved = i128::from(underlying - self.underlying_seen) * i128::from(instrument.delta)
+            / i128::from(PRICE_ONE);
         // The rest of a tick stays to be answered to.
         let ticks = moved as i64 / instrument.tick;
         if ticks != 0 {
@@ -150,7 +151,13 @@ impl Quote {
     }
 
     /// The record of the price as the market opens, with the time it already has.
-    pub(super) fn opening(&mut self, instrument: &Instrument, codes: &Codes, currencies: &[Currency], at: Timestamp) -> [Datum; 9] {
+    pub(super) fn opening(
+        &mut self,
+        instrument: &Instrument,
+        codes: &Codes,
+        currencies: &[Currency],
+        at: Timestamp,
+    ) -> [Datum; 9] {
         self.version += 1;
         let source = match self.price_type {
             PriceType::Last => PriceSource::Exchange,
@@ -172,7 +179,13 @@ impl Quote {
     }
 
     /// The record of a price made at `at`.
-    pub(super) fn publish(&mut self, instrument: &Instrument, codes: &Codes, currencies: &[Currency], at: Timestamp) -> [Datum; 9] {
+    pub(super) fn publish(
+        &mut self,
+        instrument: &Instrument,
+        codes: &Codes,
+        currencies: &[Currency],
+        at: Timestamp,
+    ) -> [Datum; 9] {
         self.price_time = at;
         self.opening(instrument, codes, currencies, at)
     }

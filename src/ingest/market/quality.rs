@@ -62,7 +62,8 @@ impl Quality {
         let (traded, evaluated) = (0..world.quotes.len()).partition(|&at| world.quotes[at].is_traded());
         quality.trouble(world, traded, TRADED_LATE, TRADED_MISSING, TRADED_STALE, TRADED_HALTED);
         quality.trouble(world, evaluated, EVALUATED_LATE, EVALUATED_MISSING, EVALUATED_STALE, usize::MAX);
-        let equities = (0..world.instruments.len()).filter(|&at| world.instruments[at].class == Class::Equity).collect();
+        let equities =
+            (0..world.instruments.len()).filter(|&at| world.instruments[at].class == Class::Equity).collect();
         quality.undeclared = quality.some_of(equities, EQUITY_UNDECLARED);
         // An only account is always known.
         let accounts = (1..world.accounts.len()).collect();
@@ -144,7 +145,8 @@ impl Quality {
     /// A declared instrument of a class, where the first draw hits one.
     fn declared(&mut self, world: &World, class: Class) -> Option<usize> {
         let start = world.instruments.iter().position(|instrument| instrument.class == class)?;
-        let count = world.instruments[start..].iter().take_while(|instrument| instrument.class == class).count();
+        let count =
+            world.instruments[start..].iter().take_while(|instrument| instrument.class == class).count();
         let at = start + self.draw.index(count);
         world.instruments[at].is_declared().then_some(at)
     }

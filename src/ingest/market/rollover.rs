@@ -11,6 +11,7 @@ use super::calendar::weekday_after;
 use super::codes::{Class, RateType, TimeInForce};
 use super::currencies::USD;
 use super::holdings::Holding;
+use super::orders::Order;
 use super::prices::Trouble;
 use super::world::World;
 
@@ -49,7 +50,9 @@ impl Rollover {
         let close = (self.days + 1) * self.day_length_us;
         match self.step {
             Step::Close => close,
-            Step::Account(account) => close + self.window_us * (account as i64 + 1) / (world.accounts.len() as i64 + 1),
+            Step::Account(account) => {
+                close + self.window_us * (account as i64 + 1) / (world.accounts.len() as i64 + 1)
+            }
             Step::Date => close + self.window_us,
         }
     }
@@ -66,7 +69,8 @@ impl Rollover {
             }
             Step::Account(account) => {
                 self.holdings += turn(world, account, closed_at, time, batch);
-                self.step = if account + 1 < world.accounts.len() { Step::Account(account + 1) } else { Step::Date };
+                self.step =
+                    if account + 1 < world.accounts.len() { Step::Account(account + 1) } else { Step::Date };
             }
             Step::Date => {
                 let usd = world.currencies[USD].code;
@@ -99,7 +103,7 @@ fn close(world: &mut World, time: Timestamp, batch: &mut Batch) {
 
 /// Turns one account to the world's business date. Returns how many holdings that wrote.
 fn turn(world: &mut World, account: usize, closed_at: Timestamp, time: Timestamp, batch: &mut Batch) -> u64 {
-    let order_row = |world: &World, order: &super::orders::Order| {
+    let order_row = |world: &World, order: &Order| {
         let instrument = &world.instruments[order.place.instrument as usize];
         order.row(&world.accounts[account], instrument, &world.codes, time)
     };

@@ -3,7 +3,7 @@
 use crate::clock::{DAY_US, Timestamp};
 use crate::datum::NULL;
 use crate::dictionary::{Code, Dictionaries, Dictionary};
-use crate::schema::{Schema, TableId};
+use crate::schema::{Schema, Table, TableId};
 
 use super::MarketConfig;
 use super::accounts::{Account, accounts};
@@ -37,7 +37,7 @@ pub(super) struct World {
     order_keys: Keys,
     movement_keys: Keys,
     order_table: TableId,
-    movement_table: TableId,
+    pub movement_table: Table,
 }
 
 impl World {
@@ -69,7 +69,7 @@ impl World {
             order_keys: Keys::new(b'O'),
             movement_keys: Keys::new(b'M'),
             order_table: schema.table(Topic::Order.table()).id,
-            movement_table: schema.table(Topic::Movement.table()).id,
+            movement_table: schema.table(Topic::Movement.table()).clone(),
         }
     }
 
@@ -117,7 +117,7 @@ impl World {
 
     /// A new movement of an account, booked to its cash.
     pub(super) fn movement(&mut self, account: usize, keys: &mut [Dictionary], draw: &mut Draw) -> Movement {
-        let id: Code = self.movement_keys.intern(&mut keys[self.movement_table]);
+        let id: Code = self.movement_keys.intern(&mut keys[self.movement_table.id]);
         let desk = &mut self.desks[account];
         let movement =
             Movement::new(id, account, &self.accounts[account], &self.currencies, desk.business_date, draw);
@@ -127,7 +127,8 @@ impl World {
 
     /// Declares an instrument, or declares it anew as it is now.
     pub(super) fn declare_instrument(&mut self, at: usize, time: Timestamp, batch: &mut Batch) {
-        let underlying = self.instruments[at].underlying.map_or(NULL, |underlying| self.instruments[underlying].id);
+        let underlying =
+            self.instruments[at].underlying.map_or(NULL, |underlying| self.instruments[underlying].id);
         let row = self.instruments[at].declare(&self.codes, &self.currencies, underlying, time);
         batch.upsert(Topic::Instrument, &row);
     }

@@ -15,7 +15,8 @@ export interface Status {
 }
 export interface Account {
   readonly id: string;
-  readonly name: string;
+  /** null while the account is undeclared. */
+  readonly name: string | null;
   readonly strategy: string | null;
   readonly region: string | null;
   readonly baseCurrency: string | null;
@@ -55,7 +56,7 @@ const catalog = shape({
   businessDate: date,
   rollover,
   epoch: isNumber,
-  accounts: listOf(shape({ id: isString, name: isString })),
+  accounts: listOf(shape({ id: isString, name: orNull(isString) })),
   portfolios: listOf(isString),
   currencies: listOf(isString),
   views: listOf(

@@ -1,0 +1,124 @@
+//! A client's specification against what exists: every name is looked up, every fault says what there is.
+
+use super::grouped::{GroupedView, MeasureKind};
+use crate::dictionary::Dictionaries;
+use crate::error::{Error, Result};
+use crate::limits::GROUP_FIELDS_MAX;
+use crate::table::Domain;
+use crate::view::spec::{Selection, ViewSpec};
+
+/// The fields legs can be grouped by, as they are named on the wire.
+pub const GROUP_FIELDS: [&str; 19] = [
+    "account_id", "strategy", "region", "portfolio_id", "instrument_id", "asset_class", "sector", "industry", "issuer",
+    "country_of_risk", "country_of_domicile", "currency", "long_short", "side", "status", "order_type", "time_in_force",
+    "trader", "venue",
+];
+
+/// The grouped views that are served, with their titles.
+pub const VIEWS: [(&str, &str); 2] = [("account_overview", "Account Overview"), ("pid_carve_out", "PID Carve-Out")];
+
+/// Which of a view's measures are shown, in order.
+///
+/// # Errors
+/// `Invalid` with the protocol's reject code for the first name that does not exist.
+pub fn bind(spec: &ViewSpec, view: &GroupedView, accounts: &Domain, dictionaries: &Dictionaries) -> Result<Vec<usize>> {
+    if spec.group_by.len() > GROUP_FIELDS_MAX {
+        return Err(Error::invalid("LIMIT", format!("a view has at most {GROUP_FIELDS_MAX} group-by fields")));
+    }
+    for (at, field) in spec.group_by.iter().enumerate() {
+        if !GROUP_FIELDS.contains(&field.as_str()) {
+            return Err(unknown_field(field, "group-by fields", &GROUP_FIELDS.join(", ")));
+        }
+        if spec.group_by[..at].contains(field) {
+            return Err(Error::invalid("BAD_SPEC", format!("{field} stands twice in groupBy; name it once")));
+        }
+    }
+    if let Selection::Only(names) = &spec.accounts {
+        let known = |name: &String| dictionaries.names.find(name).and_then(|code| accounts.find(code)).is_some();
+        if let Some(name) = names.iter().find(|name| !known(name)) {
+            let some: Vec<_> = accounts.codes().iter().take(5).map(|&code| dictionaries.names.text(code)).collect();
+            let total = accounts.len();
+            let message = format!("no topic names the account {name:?}; there are {total}, such as {}", some.join(", "));
+            return Err(Error::invalid("UNKNOWN_ACCOUNT", message));
+        }
+    }
+    let names: Vec<&str> = view.measures.iter().map(|measure| measure.name.as_str()).collect();
+    let place = |name: &String| {
+        let found = names.iter().position(|known| known == name);
+        found.ok_or_else(|| unknown_field(name, "measures", &names.join(", ")))
+    };
+    for key in &spec.sort {
+        if !spec.group_by.contains(&key.column) {
+            place(&key.column)?;
+        }
+    }
+    for filter in &spec.filter {
+        if !spec.group_by.contains(&filter.column) {
+            place(&filter.column)?;
+        }
+    }
+    match &spec.columns {
+        Some(columns) => columns.iter().map(place).collect(),
+        None => Ok((0..names.len())
+            .filter(|&at| view.measures[at].basis.is_none_or(|basis| spec.exposures.contains(&basis)))
+            .collect()),
+    }
+}
+
+/// The served view of a name.
+///
+/// # Errors
+/// `UNKNOWN_VIEW`, with the views there are.
+pub fn known_view(name: &str) -> Result<()> {
+    if VIEWS.iter().any(|(known, _)| *known == name) {
+        return Ok(());
+    }
+    let all: Vec<_> = VIEWS.iter().map(|(name, _)| *name).collect();
+    Err(Error::invalid("UNKNOWN_VIEW", format!("there is no view {name:?}; there are {}", all.join(", "))))
+}
+
+fn unknown_field(name: &str, kind: &str, all: &str) -> Error {
+    Error::invalid("UNKNOWN_FIELD", format!("there is no field {name:?} here; the {kind} are {all}"))
+}
+
+/// The title of a measure or view field, such as `MV current`.
+pub fn title(name: &str) -> String {
+    let words: Vec<String> = name
+        .split('_')
+        .enumerate()
+        .map(|(at, word)| match word {
+            "mv" | "sod" | "pnl" | "fx" | "pid" => word.to_uppercase(),
+            "pnl_fx" => "P&L FX".to_owned(),
+            _ if at == 0 => word[..1].to_uppercase() + &word[1..],
+            _ => word.to_owned(),
+        })
+        .collect();
+    words.join(" ").replace("PNL", "P&L")
+}
+
+/// One sentence on a measure, for the catalogue.
+pub fn doc(name: &str, kind: &MeasureKind) -> String {
+    let family = name.split('_').next().unwrap_or(name);
+    let text = match (family, name) {
+        ("mv", _) => "Quantity times unit value, summed over the positions.",
+        ("long", _) => "Sum of the positive net exposures, (account, instrument) by (account, instrument).",
+        ("short", _) => "Sum of the negative net exposures, (account, instrument) by (account, instrument).",
+        ("gross", _) => "Long less short exposure.",
+        ("net", _) => "Long plus short exposure.",
+        ("weight", _) => "Share of the market value of all selected rows.",
+        (_, "day_pnl") => "Profit and loss of the day: price, currency and trading effects together.",
+        (_, "day_pnl_price") => "What price changes since the start of day made of its holdings.",
+        (_, "day_pnl_fx") => "What currency changes since the start of day made of its holdings.",
+        (_, "day_pnl_trading") => "What the day's fills are worth now, less what they cost.",
+        (_, "holdings") => "Start-of-day holdings that are not zero.",
+        (_, "orders") => "Orders that count today.",
+        (_, "live_orders") => "Orders that are still open.",
+        (_, "unpriced") => "Positions that have no price.",
+        (_, "stale") => "Positions whose price is older than its limit.",
+        (_, "price_time_min") => "The oldest price behind the positions.",
+        (_, "price_time_max") => "The newest price behind the positions.",
+        _ if matches!(kind, MeasureKind::Weight { .. }) => "A share of the total.",
+        _ => "",
+    };
+    text.to_owned()
+}

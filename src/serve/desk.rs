@@ -1,0 +1,361 @@
+//! The one thread that owns the engine and all that clients hold of it.
+//!
+//! It waits for messages until the next tick is due, and never for a client: frames go into bounded
+//! queues, and a socket whose queue is full is closed, its session waiting to be resumed. What comes
+//! in waits in one bounded queue, which holds back the sockets and not this thread.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{mpsc, oneshot};
+
+use super::metrics;
+use super::pace::Pace;
+use super::protocol::{ClientMessage, Reject};
+use super::session::{Frame, Outlet, Sessions, SocketId, Turn};
+use super::views::Ticking;
+use crate::catalog::{Catalog, Status};
+use crate::clock::{self, SECOND_US, Timestamp};
+use crate::limits::{INBOX_MESSAGES_MAX, SOCKET_FRAMES_MAX};
+
+/// How often heartbeats, silent sockets and the like are looked after.
+const TEND_US: i64 = SECOND_US / 4;
+const GAUGES_US: i64 = SECOND_US;
+/// How long after a broken source it is asked again.
+const RETRY_US: i64 = SECOND_US;
+/// Messages taken in a row before the tick is looked at again.
+const MESSAGES_A_TURN: usize = 256;
+/// Frames of a socket's queue kept free for answers that cannot be put off.
+const RESERVED_FRAMES: usize = SOCKET_FRAMES_MAX / 4;
+
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// After so many ticks that changed something the sources are asked no more: the data stands
+    /// still and is served on. For tests and demonstrations.
+    pub stop_after_ticks: Option<u64>,
+}
+
+enum Message {
+    Connected(SocketId, mpsc::Sender<Frame>),
+    Received(SocketId, Result<ClientMessage, Reject>),
+    Disconnected(SocketId),
+    Catalog(oneshot::Sender<Catalog>),
+    ShutDown,
+}
+
+/// How everything else talks to the desk.
+#[derive(Clone)]
+pub struct DeskHandle {
+    inbox: mpsc::Sender<Message>,
+    status: Arc<ArcSwap<Status>>,
+    sockets_made: Arc<AtomicU64>,
+    /// The catalogue last built and when, since building it takes the desk's time.
+    catalog: Arc<Mutex<Option<(Timestamp, Arc<Catalog>)>>>,
+}
+
+/// The desk is gone, and with it the engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the engine's thread has ended")]
+pub struct Gone;
+
+/// A socket's end of its queues.
+pub(super) struct Line {
+    pub id: SocketId,
+    /// Ends where the desk closes the socket.
+    pub frames: mpsc::Receiver<Frame>,
+}
+
+impl DeskHandle {
+    /// The engine's state as of the last tick.
+    pub fn status(&self) -> Arc<Status> {
+        self.status.load_full()
+    }
+
+    /// What there is to ask for; at most a second old.
+    ///
+    /// # Errors
+    /// Where the desk is gone.
+    pub async fn catalog(&self) -> Result<Arc<Catalog>, Gone> {
+        let now = clock::now();
+        let known = self.catalog.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some((built_at, catalog)) = known
+            && (0..SECOND_US).contains(&(now - built_at))
+            && catalog.status.ready
+        {
+            return Ok(catalog);
+        }
+        let (answer, catalog) = oneshot::channel();
+        self.inbox.send(Message::Catalog(answer)).await.map_err(|_| Gone)?;
+        let catalog = Arc::new(catalog.await.map_err(|_| Gone)?);
+        *self.catalog.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, Arc::clone(&catalog)));
+        Ok(catalog)
+    }
+
+    /// Asks the desk to say goodbye to its clients and to end.
+    pub async fn shut_down(&self) {
+        // A desk that is gone has nothing to end.
+        let _ = self.inbox.send(Message::ShutDown).await;
+    }
+
+    pub(super) async fn connect(&self) -> Result<Line, Gone> {
+        let id = self.sockets_made.fetch_add(1, Ordering::Relaxed);
+        let (sender, frames) = mpsc::channel(SOCKET_FRAMES_MAX);
+        self.inbox.send(Message::Connected(id, sender)).await.map_err(|_| Gone)?;
+        Ok(Line { id, frames })
+    }
+
+    pub(super) async fn receive(
+        &self,
+        socket: SocketId,
+        message: Result<ClientMessage, Reject>,
+    ) -> Result<(), Gone> {
+        self.inbox.send(Message::Received(socket, message)).await.map_err(|_| Gone)
+    }
+
+    pub(super) async fn disconnect(&self, socket: SocketId) {
+        // A desk that is gone holds no sockets.
+        let _ = self.inbox.send(Message::Disconnected(socket)).await;
+    }
+}
+
+/// Starts the thread. It ends at [`DeskHandle::shut_down`], or when every handle is gone.
+///
+/// # Errors
+/// Where the system gives no thread or timer.
+pub fn start<E>(engine: E, options: Options) -> std::io::Result<(DeskHandle, JoinHandle<()>)>
+where
+    E: Ticking + Send + 'static,
+{
+    let (inbox, messages) = mpsc::channel(INBOX_MESSAGES_MAX);
+    let status = Arc::new(ArcSwap::from_pointee(engine.status()));
+    let timer = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    let desk = Desk {
+        engine,
+        options,
+        sessions: Sessions::new(token),
+        sockets: Queues::default(),
+        status: Arc::clone(&status),
+        pace: Pace::default(),
+        ticks: 0,
+        current_at: clock::now(),
+        tended_at: 0,
+        gauged_at: 0,
+        retry_at: 0,
+    };
+    let run = move || timer.block_on(desk.run(messages));
+    let thread = std::thread::Builder::new().name("desk".to_owned()).spawn(run)?;
+    let handle = DeskHandle { inbox, status, sockets_made: Arc::default(), catalog: Arc::default() };
+    Ok((handle, thread))
+}
+
+/// 128 random bits, so that nobody takes over another's session by guessing.
+fn token() -> String {
+    let mut random = rand::rngs::SysRng;
+    let mut bits = [0u8; 16];
+    rand::TryRng::try_fill_bytes(&mut random, &mut bits).expect("the system gives random numbers");
+    format!("{:032x}", u128::from_le_bytes(bits))
+}
+
+struct Desk<E> {
+    engine: E,
+    options: Options,
+    sessions: Sessions,
+    sockets: Queues,
+    status: Arc<ArcSwap<Status>>,
+    pace: Pace,
+    /// Ticks that changed something.
+    ticks: u64,
+    /// When everything that had arrived was last published.
+    current_at: Timestamp,
+    tended_at: Timestamp,
+    gauged_at: Timestamp,
+    retry_at: Timestamp,
+}
+
+impl<E: Ticking> Desk<E> {
+    async fn run(mut self, mut messages: mpsc::Receiver<Message>) {
+        loop {
+            self.tick();
+            self.look_after();
+            let wait_us = self.wait_us(clock::now());
+            match timeout(wait_us, messages.recv()).await {
+                None => {}
+                Some(None | Some(Message::ShutDown)) => break,
+                Some(Some(message)) => {
+                    self.take(message);
+                    for _ in 1..MESSAGES_A_TURN {
+                        match messages.try_recv() {
+                            Ok(Message::ShutDown) => return self.shut_down(),
+                            Ok(message) => self.take(message),
+                            Err(_) => break,
+                        }
+                    }
+                }
+            }
+            self.give_up_full();
+        }
+        self.shut_down();
+    }
+
+    fn stopped(&self) -> bool {
+        self.options.stop_after_ticks.is_some_and(|ticks| self.ticks >= ticks)
+    }
+
+    fn wait_us(&self, now: Timestamp) -> i64 {
+        let tend = (self.tended_at + TEND_US - now).clamp(0, TEND_US);
+        if self.stopped() { tend } else { tend.min(self.pace.wait_us(now).max(self.retry_at - now)).max(0) }
+    }
+
+    fn tick(&mut self) {
+        let start = clock::now();
+        if self.stopped() || start < self.retry_at || self.pace.wait_us(start) > 0 {
+            return;
+        }
+        self.retry_at = 0;
+        let tick = match self.engine.tick(start) {
+            Ok(tick) => tick,
+            Err(error) => {
+                tracing::error!(%error, "a tick failed; the state before it is served on");
+                metrics::record_tick_error();
+                self.retry_at = start + RETRY_US;
+                return;
+            }
+        };
+        let evaluated = clock::now();
+        if tick.changed {
+            self.ticks += 1;
+            self.status.store(Arc::new(self.engine.status()));
+            let lag_ms = self.lag_ms(evaluated);
+            self.sessions.publish(&mut turn(&mut self.engine, &mut self.sockets, evaluated, lag_ms));
+            self.give_up_full();
+        }
+        let end = clock::now();
+        if tick.changed {
+            let us = |from: Timestamp| (end - from).max(0) as u64;
+            metrics::record_tick(&tick, us(evaluated), us(start));
+        }
+        if !tick.more {
+            self.current_at = start;
+        }
+        match (tick.changed, tick.more) {
+            (_, true) => self.pace.behind(end),
+            (true, false) => self.pace.worked(start, end),
+            (false, false) => self.pace.idle(end),
+        }
+    }
+
+    /// Time since everything that had arrived was on its way.
+    ///
+    /// Less the batching window, since a reader cares for what is late beyond it; data that stands
+    /// still on purpose lags behind nothing.
+    fn lag_ms(&self, now: Timestamp) -> u64 {
+        let window_us = crate::limits::TICK_WINDOW_MS as i64 * 1_000;
+        if self.stopped() { 0 } else { ((now - self.current_at - window_us).max(0) / 1_000) as u64 }
+    }
+
+    fn look_after(&mut self) {
+        let now = clock::now();
+        if (0..TEND_US).contains(&(now - self.tended_at)) {
+            return;
+        }
+        self.tended_at = now;
+        let lag_ms = self.lag_ms(now);
+        self.sessions.tend(&mut turn(&mut self.engine, &mut self.sockets, now, lag_ms));
+        self.give_up_full();
+        if (0..GAUGES_US).contains(&(now - self.gauged_at)) {
+            return;
+        }
+        self.gauged_at = now;
+        self.status.store(Arc::new(self.engine.status()));
+        metrics::record_traffic(self.sessions.take_traffic());
+        let load = metrics::Load {
+            epoch: self.engine.epoch(),
+            ready: self.engine.ready(),
+            views: self.sessions.views(),
+            sessions: self.sessions.sessions(),
+            sockets: self.sockets.queues.len(),
+        };
+        metrics::record_gauges(&load, self.engine.gauges(now));
+    }
+
+    fn take(&mut self, message: Message) {
+        let now = clock::now();
+        match message {
+            Message::Connected(socket, queue) => {
+                self.sockets.queues.insert(socket, queue);
+                self.sessions.connect(socket, now);
+            }
+            Message::Received(socket, message) => {
+                let lag_ms = self.lag_ms(now);
+                let mut turn = turn(&mut self.engine, &mut self.sockets, now, lag_ms);
+                self.sessions.receive(socket, message, &mut turn);
+            }
+            Message::Disconnected(socket) => {
+                self.sockets.queues.remove(&socket);
+                self.sessions.disconnect(socket, now);
+            }
+            // Whoever asked may have gone since.
+            Message::Catalog(answer) => drop(answer.send(self.engine.catalog())),
+            Message::ShutDown => unreachable!("the loop ends at it"),
+        }
+    }
+
+    /// Gives up sockets that could not take an answer; their sessions wait for them.
+    fn give_up_full(&mut self) {
+        for socket in std::mem::take(&mut self.sockets.full) {
+            tracing::warn!(socket, "a socket's queue is full; it is closed");
+            self.sockets.queues.remove(&socket);
+            self.sessions.disconnect(socket, clock::now());
+        }
+    }
+
+    fn shut_down(mut self) {
+        let now = clock::now();
+        self.sessions.shut_down(&mut turn(&mut self.engine, &mut self.sockets, now, 0));
+    }
+}
+
+fn turn<'a>(
+    engine: &'a mut dyn super::views::Views,
+    sockets: &'a mut Queues,
+    now: Timestamp,
+    lag_ms: u64,
+) -> Turn<'a> {
+    Turn { now, lag_ms, views: engine, outlet: sockets }
+}
+
+/// The queues to the sockets.
+#[derive(Default)]
+struct Queues {
+    queues: HashMap<SocketId, mpsc::Sender<Frame>>,
+    /// Sockets that could not take a frame.
+    full: Vec<SocketId>,
+}
+
+impl Outlet for Queues {
+    fn room(&self, socket: SocketId) -> usize {
+        self.queues.get(&socket).map_or(0, |queue| queue.capacity().saturating_sub(RESERVED_FRAMES))
+    }
+
+    fn send(&mut self, socket: SocketId, frame: Frame) {
+        let Some(queue) = self.queues.get(&socket) else { return };
+        if queue.try_send(frame).is_err() {
+            self.full.push(socket);
+        }
+    }
+
+    fn close(&mut self, socket: SocketId) {
+        self.queues.remove(&socket);
+    }
+}
+
+/// What comes of a future in time, else `None`.
+async fn timeout<T>(wait_us: i64, future: impl Future<Output = T>) -> Option<T> {
+    let wait = Duration::from_micros(wait_us.max(0) as u64);
+    tokio::time::timeout(wait, future).await.ok()
+}

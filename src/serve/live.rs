@@ -1,0 +1,217 @@
+//! The engine with a source, as the server drives it.
+
+use std::sync::{Arc, RwLock};
+
+use chrono::{DateTime, NaiveDate, TimeDelta};
+use hashbrown::{HashMap, HashSet};
+
+use super::views::{Gauges, Tick, Ticking, ViewHandle, Views};
+use crate::catalog::{self, Catalog, Kind, Rollover, Status};
+use crate::clock::{self, Timestamp};
+use crate::datum::{Datum, NULL};
+use crate::dictionary::{Code, Dictionaries};
+use crate::error::Result;
+use crate::ingest::source::{Progress, Source};
+use crate::limits::CUT_RECORDS_MAX;
+use crate::plan::bind::{GROUP_FIELDS, VIEWS, doc, title};
+use crate::plan::grouped::MeasureKind;
+use crate::schedule::{Engine, ViewId};
+use crate::table::partition::Row;
+use crate::view::result::{Form, Unit, ViewResult};
+use crate::view::spec::ViewSpec;
+
+pub struct Live {
+    engine: Engine,
+    source: Box<dyn Source>,
+    ready: bool,
+    progress: Vec<Progress>,
+    /// The source's own time, where its records bring it.
+    record_time: Option<Timestamp>,
+    /// Changes of each open view's result.
+    versions: HashMap<ViewId, u64>,
+    measures: Vec<(String, Vec<catalog::Measure>)>,
+}
+
+impl Live {
+    /// # Errors
+    /// `Internal` where a shipped view does not compute.
+    pub fn new(mut engine: Engine, source: Box<dyn Source>) -> Result<Live> {
+        let mut measures = Vec::new();
+        for (name, _) in VIEWS {
+            measures.push((name.to_owned(), view_measures(&mut engine, name)?));
+        }
+        Ok(Live {
+            engine,
+            source,
+            ready: false,
+            progress: Vec::new(),
+            record_time: None,
+            versions: HashMap::new(),
+            measures,
+        })
+    }
+}
+
+/// A view's measures, told by the view over no rows.
+fn view_measures(engine: &mut Engine, name: &str) -> Result<Vec<catalog::Measure>> {
+    let view = engine.open(&ViewSpec::new(name))?;
+    let columns = engine.view(view).columns().to_vec();
+    engine.close(view);
+    let declared = engine.grouped_view(name).measures;
+    let measure = |(column, declared): (&crate::view::result::Column, &crate::plan::grouped::Measure)| catalog::Measure {
+        name: column.name.clone(),
+        title: title(&column.name),
+        unit: column.unit,
+        basis: declared.basis,
+        scale: match column.form {
+            Form::Decimal { scale } => scale,
+            _ => 0,
+        },
+        doc: doc(&column.name, &declared.kind),
+    };
+    debug_assert!(declared.iter().all(|m| !matches!(m.kind, MeasureKind::Weight { .. }) || m.name.starts_with("weight")));
+    debug_assert!(columns.iter().all(|column| column.unit != Unit::Text));
+    Ok(columns.iter().zip(&declared).map(measure).collect())
+}
+
+impl Views for Live {
+    fn open(&mut self, spec: &ViewSpec) -> Result<ViewHandle> {
+        let view = self.engine.open(spec)?;
+        self.versions.insert(view, 0);
+        Ok(ViewHandle(view))
+    }
+
+    fn close(&mut self, view: ViewHandle) {
+        self.engine.close(view.0);
+        self.versions.remove(&view.0);
+    }
+
+    fn result(&self, view: ViewHandle) -> &dyn ViewResult {
+        self.engine.view(view.0)
+    }
+
+    fn version(&self, view: ViewHandle) -> u64 {
+        self.versions[&view.0]
+    }
+
+    fn strategy(&self, _: ViewHandle) -> String {
+        "recompute".to_owned()
+    }
+
+    fn epoch(&self) -> u64 {
+        self.engine.snapshot().epoch
+    }
+
+    fn as_of(&self) -> Timestamp {
+        self.engine.snapshot().as_of
+    }
+
+    fn ready(&self) -> bool {
+        self.ready
+    }
+
+    fn dictionaries(&self) -> &Arc<RwLock<Dictionaries>> {
+        self.engine.dictionaries()
+    }
+
+    fn status(&self) -> Status {
+        let rollover = self.engine.tables().rollover().filter(|_| self.ready);
+        Status {
+            business_date: self.engine.day().map(date),
+            rollover: rollover.map(|(to, arrived, expected)| Rollover { to: date(to), arrived, expected }),
+            epoch: self.engine.snapshot().epoch,
+            ready: self.ready,
+        }
+    }
+
+    fn catalog(&self) -> Catalog {
+        let snapshot = self.engine.snapshot();
+        let dictionaries = snapshot.dictionaries.read().expect("no writer panicked");
+        let text = |datum: Datum| (datum != NULL).then(|| dictionaries.names.text(datum as Code).to_owned());
+        let table = snapshot.schema.table("base.account");
+        let column = |name: &str| table.column(name);
+        let declared: HashMap<Datum, Row> = (0..snapshot.table(table.id).len() as Row)
+            .filter_map(|row| Some((snapshot.table(table.id).partition(0)?.get(row, table.key[0]), row)))
+            .collect();
+        let account = |&code: &Code| {
+            let row = declared.get(&Datum::from(code));
+            let field = |name: &str| {
+                let rows = snapshot.table(table.id).partition(0)?;
+                text(rows.get(*row?, column(name)))
+            };
+            catalog::Account {
+                id: dictionaries.names.text(code).to_owned(),
+                name: field("account_name"),
+                strategy: field("strategy"),
+                region: field("region"),
+                base_currency: field("base_currency"),
+            }
+        };
+        let mut accounts: Vec<_> = snapshot.accounts.iter().map(account).collect();
+        accounts.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+        let mut currencies: Vec<_> = snapshot.currencies.iter().map(|&code| dictionaries.names.text(code).to_owned()).collect();
+        currencies.sort_unstable();
+        let mut portfolios: HashSet<Datum> = HashSet::new();
+        for name in ["base.sod_holding", "base.order_events", "base.cash_movement"] {
+            let table = snapshot.schema.table(name);
+            let portfolio = table.column("portfolio_id");
+            for (_, rows) in snapshot.table(table.id).partitions() {
+                portfolios.extend((0..rows.len() as Row).map(|row| rows.get(row, portfolio)));
+            }
+        }
+        let mut portfolios: Vec<_> = portfolios.into_iter().filter_map(text).collect();
+        portfolios.sort_unstable();
+        let view = |(name, shown): &(&str, &str)| catalog::View {
+            name: (*name).to_owned(),
+            title: (*shown).to_owned(),
+            kind: Kind::Grouped,
+            group_by: GROUP_FIELDS.iter().map(|&field| field.to_owned()).collect(),
+            default_group_by: vec!["sector".to_owned()],
+            exposures: true,
+            portfolios: *name == "pid_carve_out",
+            measures: self.measures.iter().find(|(known, _)| known == name).map_or(Vec::new(), |(_, m)| m.clone()),
+        };
+        let views = VIEWS.iter().map(view).collect();
+        Catalog { status: self.status(), accounts, portfolios, currencies, views }
+    }
+
+    fn progress(&self) -> Vec<Progress> {
+        self.progress.clone()
+    }
+}
+
+impl Ticking for Live {
+    fn tick(&mut self, now: Timestamp) -> Result<Tick> {
+        let start = clock::now();
+        let cut = self.source.cut(now, CUT_RECORDS_MAX)?;
+        let taken = clock::now();
+        self.record_time = cut.record_time_max.or(self.record_time);
+        self.progress.clone_from(&cut.progress);
+        let (caught_up, more) = (cut.caught_up, cut.more);
+        let changed = self.engine.tick(self.record_time.unwrap_or(now), cut)?;
+        if changed {
+            self.versions.values_mut().for_each(|version| *version += 1);
+        }
+        let became_ready = caught_up && !self.ready;
+        self.ready |= caught_up;
+        let us = |from: Timestamp, to: Timestamp| (to - from).max(0) as u64;
+        let stages_us = vec![("cut", us(start, taken)), ("evaluate", us(taken, clock::now()))];
+        Ok(Tick { changed: changed || became_ready, more, stages_us })
+    }
+
+    fn gauges(&self, _: Timestamp) -> Gauges {
+        let rows = self.engine.schema().tables.iter().map(|table| (table.name.clone(), self.engine.tables().len(table.id) as u64));
+        Gauges {
+            rows: rows.collect(),
+            source_lag_us: Vec::new(),
+            quarantined: self.engine.quarantine().counts().to_vec(),
+            views: self.engine.views(),
+        }
+    }
+}
+
+/// Days since 1970 as ISO 8601.
+fn date(days: i32) -> String {
+    let epoch: NaiveDate = DateTime::UNIX_EPOCH.date_naive();
+    (epoch + TimeDelta::days(days.into())).to_string()
+}

@@ -1,0 +1,275 @@
+//! The server over loopback: real sockets, a real thread, an engine made by hand.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use futures::{SinkExt, StreamExt};
+use tickview::diff::{Snapshot, Subscription};
+use tickview::serve::desk::{self, DeskHandle, Options};
+use tickview::serve::http;
+use tickview::serve::pace::Pace;
+use tickview::serve::protocol::ServerMessage;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+use crate::fake::FakeEngine;
+use crate::session::{Client, FIRST_TEN, ack, open, shake, three_rows};
+
+type Socket = WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>;
+
+struct Running {
+    address: SocketAddr,
+    desk: DeskHandle,
+    end: oneshot::Sender<()>,
+    served: tokio::task::JoinHandle<std::io::Result<()>>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+async fn start(engine: FakeEngine, options: Options) -> Running {
+    let (desk, thread) = desk::start(engine, options).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (end, ended) = oneshot::channel();
+    let ended = async { drop(ended.await) };
+    let served = tokio::spawn(http::serve(listener, desk.clone(), ended));
+    Running { address, desk, end, served, thread }
+}
+
+impl Running {
+    async fn dial(&self, origin: Option<&str>) -> Result<Socket, Error> {
+        let mut request = format!("ws://{}/ws", self.address).into_client_request().unwrap();
+        let headers = request.headers_mut();
+        headers.insert("sec-websocket-protocol", "tickview.v1".parse().unwrap());
+        if let Some(origin) = origin {
+            headers.insert("origin", origin.parse().unwrap());
+        }
+        let (socket, response) = connect_async(request).await?;
+        assert_eq!(response.headers()["sec-websocket-protocol"], "tickview.v1");
+        Ok(socket)
+    }
+
+    /// Status line, headers and body of an answer.
+    async fn get(&self, path: &str) -> String {
+        let address = self.address;
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+        let ask = move || {
+            let mut stream = TcpStream::connect(address).unwrap();
+            stream.write_all(request.as_bytes()).unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            answer
+        };
+        tokio::task::spawn_blocking(ask).await.unwrap()
+    }
+
+    async fn stop(self) {
+        self.end.send(()).unwrap();
+        self.served.await.unwrap().unwrap();
+        drop(self.desk);
+        tokio::task::spawn_blocking(|| self.thread.join().unwrap()).await.unwrap();
+    }
+}
+
+async fn say(socket: &mut Socket, frame: serde_json::Value) {
+    socket.send(Message::text(frame.to_string())).await.unwrap();
+}
+
+/// The next frame, or `None` where the line is quiet or ended.
+async fn hear(socket: &mut Socket) -> Option<ServerMessage> {
+    match tokio::time::timeout(Duration::from_millis(500), socket.next()).await {
+        Ok(Some(Ok(Message::Text(text)))) => Some(ServerMessage::parse(&text).unwrap()),
+        _ => None,
+    }
+}
+
+async fn greet(socket: &mut Socket) {
+    say(socket, serde_json::json!({"type": "hello", "protocol": 1, "clientId": "c"})).await;
+    say(socket, open("v", 0, 10)).await;
+}
+
+/// Follows a view, acknowledging what comes, until nothing does.
+async fn follow(mut socket: Socket) -> (Client, String) {
+    greet(&mut socket).await;
+    let mut client = Client::default();
+    let mut types = Vec::new();
+    while let Some(message) = hear(&mut socket).await {
+        client.take(std::slice::from_ref(&message));
+        say(&mut socket, ack("v", client.seq)).await;
+        types.push(serde_json::to_value(&message).unwrap()["type"].as_str().unwrap().to_owned());
+    }
+    (client, types.join(" "))
+}
+
+const TICKS: u64 = 12;
+
+fn after_all_ticks() -> Snapshot {
+    let mut result = three_rows();
+    (1..=TICKS).for_each(|epoch| shake(&mut result, epoch));
+    Subscription::new(FIRST_TEN).snapshot(&result)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p1_over_sockets_snapshot_and_patches_are_the_result() {
+    let mut engine = FakeEngine::new(three_rows());
+    engine.on_tick = Some(shake);
+    let running = start(engine, Options { stop_after_ticks: Some(TICKS) }).await;
+    let origin = format!("http://{}", running.address);
+    let mut asleep = running.dial(None).await.unwrap();
+    greet(&mut asleep).await;
+    let (a, b) = (running.dial(None).await.unwrap(), running.dial(Some(&origin)).await.unwrap());
+    let ((a, types), (b, _)) = tokio::join!(follow(a), follow(b));
+    assert!(types.starts_with("welcome opened snapshot patch"), "{types}");
+    assert!(a.patches > 3, "{types}");
+    assert_eq!((a.held(), b.held()), (&after_all_ticks(), &after_all_ticks()));
+
+    // Who slept was sent two patches and is owed the rest as one.
+    let mut client = Client::default();
+    while let Some(message) = hear(&mut asleep).await {
+        client.take(&[message]);
+    }
+    assert_eq!(client.patches, 2);
+    say(&mut asleep, ack("v", client.seq)).await;
+    client.take(&[hear(&mut asleep).await.unwrap()]);
+    assert_eq!(client.held(), &after_all_ticks());
+
+    running.end.send(()).unwrap();
+    assert!(matches!(hear(&mut asleep).await, Some(ServerMessage::Bye(_))));
+}
+
+#[tokio::test]
+async fn p11_a_malformed_frame_is_rejected_and_the_view_lives_on() {
+    let running = start(FakeEngine::new(three_rows()), Options::default()).await;
+    let mut socket = running.dial(None).await.unwrap();
+    greet(&mut socket).await;
+    for _ in 0..3 {
+        hear(&mut socket).await.unwrap();
+    }
+    let long = format!("{{\"type\":\"ping\",\"t\":1,\"pad\":\"{}\"}}", "x".repeat(4 << 20));
+    for (frame, code) in [
+        (Message::text("{"), "BAD_FRAME"),
+        (Message::binary(vec![1, 2, 3]), "BAD_FRAME"),
+        (Message::text(long), "LIMIT"),
+    ] {
+        socket.send(frame).await.unwrap();
+        let Some(ServerMessage::Reject(reject)) = hear(&mut socket).await else { panic!("no reject") };
+        assert_eq!(reject.code, code);
+    }
+    say(&mut socket, serde_json::json!({"type": "window", "viewId": "v", "from": 0, "to": 1})).await;
+    assert!(matches!(hear(&mut socket).await, Some(ServerMessage::Snapshot(_))));
+    drop(socket);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn p12_a_foreign_origin_is_refused() {
+    let running = start(FakeEngine::new(three_rows()), Options::default()).await;
+    let own = running.address;
+    let rows = [
+        (format!("http://{own}"), true),
+        (format!("https://{own}"), true),
+        (format!("http://127.0.0.1:{}", own.port() ^ 1), false),
+        ("http://127.0.0.1".to_owned(), false),
+        (format!("http://evil.example:{}", own.port()), false),
+        (format!("http://evil.example/{own}"), false),
+        (format!("ftp://{own}"), false),
+        ("null".to_owned(), false),
+    ];
+    for (origin, accepted) in rows {
+        match running.dial(Some(&origin)).await {
+            Ok(_) => assert!(accepted, "{origin}"),
+            Err(Error::Http(response)) => {
+                assert_eq!((response.status().as_u16(), accepted), (403, false), "{origin}")
+            }
+            Err(error) => panic!("{origin}: {error}"),
+        }
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn the_routes_answer() {
+    let mut engine = FakeEngine::new(three_rows());
+    engine.ready = false;
+    let running = start(engine, Options::default()).await;
+    let rows = [
+        ("/healthz", "200", "ok"),
+        ("/readyz", "503", "no consistent snapshot"),
+        ("/api/status", "200", r#"{"businessDate":null,"rollover":null,"epoch":1,"ready":false}"#),
+        ("/api/catalog", "200", r#""views":[]"#),
+        ("/api/none", "404", ""),
+        ("/ws", "426", "tickview.v1"),
+        ("/", "200", "<!doctype html>"),
+        ("/some/place", "200", "<!doctype html>"),
+        ("/assets/none.js", "404", ""),
+    ];
+    for (path, status, part) in rows {
+        let answer = running.get(path).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{path}: {answer}");
+        assert!(answer.to_lowercase().contains(&part.to_lowercase()), "{path}: {answer}");
+        assert!(answer.contains("content-security-policy: default-src 'self'"), "{path}: {answer}");
+        assert!(answer.contains("x-content-type-options: nosniff"), "{path}: {answer}");
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn the_metrics_have_names_and_descriptions() {
+    let mut engine = FakeEngine::new(three_rows());
+    engine.on_tick = Some(shake);
+    let running = start(engine, Options { stop_after_ticks: Some(1) }).await;
+    assert!(running.get("/readyz").await.starts_with("HTTP/1.1 200"));
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let answer = running.get("/metrics").await;
+    for part in [
+        "# HELP tickview_epoch ",
+        "tickview_rows{table=\"base.price\"} 5",
+        "# TYPE tickview_tick_seconds histogram",
+        "tickview_stage_seconds_bucket{stage=\"apply\"",
+        "tickview_stage_seconds_bucket{stage=\"publish\"",
+        "# TYPE tickview_patch_bytes_total counter",
+    ] {
+        assert!(answer.contains(part), "{part} is missing from {answer}");
+    }
+    running.stop().await;
+}
+
+/// Drives ticks that cost `cost_ms` under steady load and returns the longest a change waits, in ms.
+fn longest_wait(cost_ms: i64) -> i64 {
+    let mut pace = Pace::default();
+    let mut now = 0;
+    let mut cuts = Vec::new();
+    for _ in 0..100 {
+        now += pace.wait_us(now);
+        cuts.push(now);
+        let end = now + cost_ms * 1_000;
+        pace.worked(now, end);
+        now = end;
+    }
+    // A change that just missed a cut is on the wire when the tick of the next cut ends.
+    cuts.windows(2).map(|pair| pair[1] + cost_ms * 1_000 - pair[0]).max().unwrap() / 1_000
+}
+
+#[test]
+fn every_change_is_out_within_the_window_or_two_evaluations() {
+    for (cost_ms, expected) in [(0, 100), (1, 100), (30, 100), (50, 100), (80, 160), (500, 1_000)] {
+        assert_eq!(longest_wait(cost_ms), expected, "an evaluation of {cost_ms} ms");
+    }
+}
+
+#[test]
+fn after_a_quiet_period_a_tick_is_due_at_once() {
+    let mut pace = Pace::default();
+    pace.worked(0, 10_000);
+    assert_eq!(pace.wait_us(10_000), 80_000);
+    assert_eq!(pace.wait_us(90_000), 0);
+    pace.idle(90_000);
+    assert!(pace.wait_us(90_000) <= 2_000);
+    pace.behind(95_000);
+    assert_eq!(pace.wait_us(95_000), 0);
+    pace.worked(1_000_000, 1_001_000);
+    assert_eq!(pace.wait_us(0), 0, "a clock set back holds nothing up");
+}
