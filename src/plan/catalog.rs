@@ -158,7 +158,7 @@ impl Planner {
     pub fn physical(&self, logical: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
         let optimized = self.state.optimize(logical)?;
         let planning = self.state.query_planner().create_physical_plan(&optimized, &self.state);
-        Ok(futures::executor::block_on(planning)?)
+        Ok(super::execute::wait(planning)?)
     }
 
     pub fn state(&self) -> &SessionState {

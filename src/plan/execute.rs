@@ -11,6 +11,14 @@ use futures::StreamExt;
 use super::scan::Inputs;
 use crate::error::Result;
 
+/// Waits for DataFusion, whose work here is all computing.
+///
+/// Tokio makes its own locks yield now and then to other tasks of the thread; within a runtime that this
+/// wait blocks, such a yield would never return.
+pub(super) fn wait<T>(future: impl Future<Output = T>) -> T {
+    futures::executor::block_on(tokio::task::coop::unconstrained(future))
+}
+
 /// Executes a plan from its beginning and collects its rows.
 ///
 /// A plan keeps the build side of its joins from one run to the next, that is, old prices: its state is
@@ -33,7 +41,7 @@ pub fn execute(plan: &Arc<dyn ExecutionPlan>, state: &SessionState, inputs: &Arc
     // One output partition after another: gathering them in DataFusion would need a runtime.
     for partition in 0..plan.output_partitioning().partition_count() {
         let mut stream = plan.execute(partition, Arc::clone(&context))?;
-        futures::executor::block_on(async {
+        wait(async {
             while let Some(batch) = stream.next().await {
                 batches.push(batch?);
             }
