@@ -67,8 +67,6 @@ $(MODULES): web/package.json web/package-lock.json | setup
 	cd web && $(call limit,$(npm_limit)) npm ci --no-audit --no-fund </dev/null
 	touch $@
 
-# A build made while there was no page does not look for one again, unless the file that embeds it changed.
 $(PAGE): $(PAGE_SOURCES) $(MODULES)
 	cd web && $(call limit,$(npm_limit)) npm run build </dev/null
 	touch $@
-	touch -c src/serve/assets.rs

@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, RwLock};
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use crate::clock::Timestamp;
 use crate::datum::{Datum, NULL};
@@ -19,8 +19,10 @@ use crate::plan::grouped::GroupedView;
 use crate::schema::Schema;
 use crate::table::partition::Row;
 use crate::table::snapshot::{Freshness, Snapshot};
-use crate::table::{Day, Tables};
-use crate::view::recompute::Oracle;
+use crate::table::{Day, Delta, Tables};
+use crate::view::broadcast::{Broadcast, Broadcasts};
+use crate::view::legs::{LegSet, Legs, READ_OF_INSTRUMENT};
+use crate::view::maintained::Maintained;
 use crate::view::result::ViewResult;
 use crate::view::spec::ViewSpec;
 use crate::view::tree::Tree;
@@ -35,12 +37,23 @@ pub struct Engine {
     tables: Tables,
     snapshot: Arc<Snapshot>,
     quarantine: Quarantine,
-    oracle: Oracle,
-    views: HashMap<ViewId, Tree>,
+    legs: Legs,
+    /// The small relations, once for each reporting currency in use.
+    broadcasts: HashMap<String, Broadcasts>,
+    views: HashMap<ViewId, Open>,
     views_opened: u64,
     /// The first time at which a price that is fresh now becomes stale.
     stale_at: Timestamp,
 }
+
+/// A view with what it shows.
+struct Open {
+    maintained: Maintained,
+    tree: Tree,
+}
+
+/// Legs read no price, so any currency's relations serve them.
+const LEGS_CURRENCY: &str = "USD";
 
 impl Default for Engine {
     fn default() -> Self {
@@ -67,9 +80,14 @@ impl Engine {
             currencies: Arc::default(),
             quarantine: Arc::default(),
         });
+        let catalog = Arc::new(Catalog::new(Arc::clone(&schema)));
+        let legs = Legs::new(&schema, &catalog, &mut dictionaries.write().expect("nobody reads yet"));
+        let broadcasts = Broadcasts::new(&schema, &catalog, LEGS_CURRENCY, &dictionaries);
+        let broadcasts = broadcasts.expect("sql/valuation.sql has a form for ticks");
         Engine {
-            catalog: Arc::new(Catalog::new(Arc::clone(&schema))),
-            oracle: Oracle::new(&schema, 1),
+            catalog,
+            legs: legs.expect("sql/legs.sql has a form for ticks"),
+            broadcasts: HashMap::from_iter([(LEGS_CURRENCY.to_owned(), broadcasts)]),
             schema,
             dictionaries,
             tables,
@@ -129,11 +147,48 @@ impl Engine {
             ..Snapshot::clone(&self.snapshot)
         });
         self.stale_at = stale_at(&self.snapshot);
-        let Engine { views, oracle, snapshot, .. } = self;
-        for view in views.values_mut() {
-            evaluate(oracle, snapshot, view)?;
-        }
+        self.maintain(&delta)?;
         Ok(true)
+    }
+
+    /// Brings every view to the snapshot.
+    fn maintain(&mut self, delta: &Delta) -> Result<()> {
+        let Engine { views, broadcasts, legs, tables, snapshot, .. } = self;
+        let mut changed = HashMap::new();
+        for (currency, relations) in broadcasts.iter_mut() {
+            let rows = relations.update(tables, snapshot);
+            let reached = relations.all.iter().zip(rows).filter(|(relation, _)| relation.name != "fx" && relation.name != "account");
+            let instruments: HashSet<u32> = reached.flat_map(|(_, rows)| rows).collect();
+            changed.insert(currency.clone(), instruments);
+        }
+        let base = &broadcasts[LEGS_CURRENCY];
+        let (instrument, account) = (base.get("instrument"), base.get("account"));
+        let legs_changed = delta.day_before.is_some()
+            || READ_OF_INSTRUMENT.iter().any(|name| instrument.changed[instrument.column(name)]);
+        let mut set = LegSet::default();
+        if !legs_changed {
+            for (table, rows) in delta.tables.iter().enumerate() {
+                legs.evaluate(table, &rows.gone, -1, base, tables, snapshot, &mut set);
+                legs.evaluate(table, &rows.come, 1, base, tables, snapshot, &mut set);
+            }
+        }
+        for view in views.values_mut() {
+            let relations = &broadcasts[&view.tree.spec().currency];
+            let moved = || {
+                let of = |relation: &Broadcast| relation.changed.clone();
+                let (instrument, account) = (of(instrument), of(account));
+                view.maintained.moved_by(&|column| instrument[column], &|column| account[column], !set.is_empty())
+            };
+            if legs_changed || moved() {
+                view.maintained.rebuild(legs, relations, tables, snapshot)?;
+            } else {
+                let instruments = &changed[&view.tree.spec().currency];
+                view.maintained.update(&set, instruments, relations, tables, snapshot)?;
+            }
+            let labels = labels(snapshot, view.tree.spec());
+            view.tree.show(view.maintained.levels(), labels);
+        }
+        Ok(())
     }
 
     /// Opens a view and computes its first result.
@@ -155,11 +210,18 @@ impl Engine {
             let dictionaries = self.dictionaries.read().expect("no writer panicked");
             bind(spec, &view, &self.tables.accounts, &dictionaries)?
         };
-        let recomputed = self.oracle.recompute(&self.snapshot, spec)?;
-        let mut tree = Tree::new(spec.clone(), recomputed.columns, shown, Arc::clone(&self.dictionaries));
-        tree.show(recomputed.levels, labels(&self.snapshot, spec));
+        if !self.broadcasts.contains_key(&spec.currency) {
+            let mut relations = Broadcasts::new(&self.schema, &self.catalog, &spec.currency, &self.dictionaries)?;
+            relations.update(&self.tables, &self.snapshot);
+            self.broadcasts.insert(spec.currency.clone(), relations);
+        }
+        let relations = &self.broadcasts[&spec.currency];
+        let maintained = Maintained::new(spec, &self.catalog, &self.legs, relations, &self.tables, &self.snapshot)?;
+        let columns = maintained.columns().to_vec();
+        let mut tree = Tree::new(spec.clone(), columns, shown, Arc::clone(&self.dictionaries));
+        tree.show(maintained.levels(), labels(&self.snapshot, spec));
         self.views_opened += 1;
-        self.views.insert(self.views_opened, tree);
+        self.views.insert(self.views_opened, Open { maintained, tree });
         Ok(self.views_opened)
     }
 
@@ -173,7 +235,7 @@ impl Engine {
     /// # Panics
     /// Where the view is not open.
     pub fn view(&self, view: ViewId) -> &dyn ViewResult {
-        &self.views[&view]
+        &self.views[&view].tree
     }
 
     pub fn views(&self) -> usize {
@@ -188,13 +250,6 @@ impl Engine {
     pub fn day(&self) -> Day {
         self.snapshot.day
     }
-}
-
-fn evaluate(oracle: &mut Oracle, snapshot: &Arc<Snapshot>, view: &mut Tree) -> Result<()> {
-    let recomputed = oracle.recompute(snapshot, view.spec())?;
-    let labels = labels(snapshot, view.spec());
-    view.show(recomputed.levels, labels);
-    Ok(())
 }
 
 /// The names of the accounts and instruments that a view's groups are keyed by.

@@ -103,6 +103,10 @@ impl GroupedView {
                 let inner = select_of_mut(subquery);
                 let legs = rename_leg(&mut inner.from[0].relation);
                 for field in fields {
+                    // A field that the part nets by is there already.
+                    if inner.projection.iter().any(|item| named(item).0 == **field) {
+                        continue;
+                    }
                     let column = compound(&legs, field);
                     inner.projection.push(SelectItem::UnnamedExpr(column.clone()));
                     group_by(inner, column);

@@ -7,5 +7,7 @@ pub mod catalog;
 pub mod execute;
 pub mod function;
 pub mod grouped;
+pub mod part;
+pub mod relation;
 pub mod scalar;
 pub mod scan;

@@ -95,7 +95,7 @@ impl Views for Live {
     }
 
     fn strategy(&self, _: ViewHandle) -> String {
-        "recompute".to_owned()
+        "factored".to_owned()
     }
 
     fn epoch(&self) -> u64 {

@@ -207,6 +207,10 @@ impl Tables {
         }
     }
 
+    pub fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
     pub fn day(&self) -> Day {
         self.day
     }

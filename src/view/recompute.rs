@@ -173,7 +173,7 @@ pub fn selected(snapshot: &Snapshot, accounts: &Selection) -> Option<Vec<Partiti
 }
 
 /// What each measure of a view is, from the types of its SQL.
-fn columns_of(view: &GroupedView, schema: &ArrowSchema) -> Vec<Column> {
+pub fn columns_of(view: &GroupedView, schema: &ArrowSchema) -> Vec<Column> {
     let column = |measure: &Measure| {
         let data_type = schema.field_with_name(&measure.name).map(|field| field.data_type().clone());
         let (form, unit) = match (&measure.kind, data_type) {

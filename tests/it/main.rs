@@ -1,7 +1,12 @@
-mod desk;
 mod decode;
+mod desk;
 mod diff;
 mod fake;
+mod law;
 mod market;
+mod protocol;
 mod replay;
+mod server;
+mod session;
 mod smoke;
+mod wire;

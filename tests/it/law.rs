@@ -1,0 +1,107 @@
+//! The law: at every epoch a maintained view is its recomputation, bit for bit.
+
+use std::sync::Arc;
+
+use tickview::diff::{Snapshot, Subscription, Window};
+use tickview::ingest::market::{Market, MarketConfig};
+use tickview::ingest::source::Source;
+use tickview::schedule::Engine;
+use tickview::view::recompute::Oracle;
+use tickview::view::spec::{Expanded, Selection, ViewSpec};
+use tickview::view::tree::Tree;
+
+/// A view of an engine, whole.
+pub fn shown(engine: &Engine, view: u64) -> Snapshot {
+    Subscription::new(Window::ALL).snapshot(engine.view(view))
+}
+
+/// The same view computed from nothing.
+pub fn recomputed(oracle: &mut Oracle, engine: &Engine, spec: &ViewSpec) -> Snapshot {
+    let result = oracle.recompute(engine.snapshot(), spec).unwrap();
+    let shown = (0..result.columns.len()).collect();
+    let mut tree = Tree::new(spec.clone(), result.columns, shown, Arc::clone(engine.dictionaries()));
+    tree.show(result.levels, Vec::new());
+    Subscription::new(Window::ALL).snapshot(&tree)
+}
+
+/// Compares values, qualities and keys; labels are of the display.
+pub fn check(engine: &Engine, view: u64, oracle: &mut Oracle, spec: &ViewSpec) {
+    let mut maintained = shown(engine, view);
+    maintained.rows.iter_mut().for_each(|row| row.heading.label = None);
+    let expected = recomputed(oracle, engine, spec);
+    let epoch = engine.snapshot().epoch;
+    let names: Vec<String> = engine.view(view).columns().iter().map(|column| column.name.clone()).collect();
+    for (at, (is, should)) in maintained.total.iter().zip(&expected.total).enumerate() {
+        assert_eq!(is, should, "epoch {epoch}, total of {}, {spec:?}", names[at]);
+    }
+    let keys = |snapshot: &Snapshot| snapshot.rows.iter().map(|row| row.heading.key.clone()).collect::<Vec<_>>();
+    assert_eq!(keys(&maintained), keys(&expected), "epoch {epoch}, groups of {spec:?}");
+    for (is, should) in maintained.rows.iter().zip(&expected.rows) {
+        for (at, (is_cell, should_cell)) in is.cells.iter().zip(&should.cells).enumerate() {
+            assert_eq!(is_cell, should_cell, "epoch {epoch}, {:?}, {}, {spec:?}", is.heading.key, names[at]);
+        }
+    }
+    assert_eq!(maintained, expected);
+}
+
+pub fn spec(group_by: &[&str]) -> ViewSpec {
+    let mut spec = ViewSpec::new("account_overview");
+    spec.group_by = group_by.iter().map(|&field| field.to_owned()).collect();
+    spec.expanded = Expanded::All;
+    spec
+}
+
+#[test]
+fn v1_the_market_is_its_recomputation() {
+    let mut engine = Engine::new();
+    let start = 1_767_623_400_000_000;
+    let config = MarketConfig {
+        accounts: 4,
+        holdings_per_account: 25,
+        orders_per_account: 40,
+        instruments: 40,
+        prices_per_second: 20,
+        orders_per_second: 20,
+        fx_per_second: 1,
+        day_length_s: 60,
+        start,
+        ..MarketConfig::default()
+    };
+    let mut market = Market::new(config, engine.schema(), Arc::clone(engine.dictionaries()));
+    loop {
+        let cut = market.cut(start, 10_000).unwrap();
+        let ready = cut.caught_up;
+        engine.tick(start, cut).unwrap();
+        if ready {
+            break;
+        }
+    }
+    let mut two = spec(&["account_id", "sector"]);
+    two.accounts = Selection::Only(vec!["A00000".to_owned(), "A00002".to_owned()]);
+    let mut euro = spec(&["country_of_risk", "instrument_id"]);
+    euro.currency = "EUR".to_owned();
+    euro.exclude_cash = true;
+    let mut carved = spec(&["portfolio_id"]);
+    carved.view = "pid_carve_out".to_owned();
+    carved.portfolios = Some(vec![String::new(), "CORE".to_owned()]);
+    let specs = [
+        spec(&[]),
+        spec(&["sector"]),
+        two,
+        euro,
+        carved,
+        spec(&["long_short", "currency"]),
+        spec(&["side", "status"]),
+        spec(&["strategy", "asset_class"]),
+    ];
+    let mut oracle = Oracle::new(engine.schema(), 1);
+    let views: Vec<u64> = specs.iter().map(|spec| engine.open(spec).unwrap()).collect();
+    for tick in 0..60 {
+        for (view, spec) in views.iter().zip(&specs) {
+            check(&engine, *view, &mut oracle, spec);
+        }
+        let now = start + (tick + 1) * 2_500_000;
+        let cut = market.cut(now, 100_000).unwrap();
+        engine.tick(now, cut).unwrap();
+    }
+}
