@@ -44,32 +44,38 @@ impl FactoredState {
         *self = FactoredState { applied, ..FactoredState::default() };
     }
 
-    /// Adds to what is kept for a group and a pair.
+    /// Adds to what is kept for a group and a pair, and leaves the sums to [`Self::sum_up`].
+    ///
+    /// # Errors
+    /// `Data` where a sum leaves 128 bits.
+    pub fn keep(&mut self, plan: &Factored, group: GroupId, pair: Pair, deltas: impl Iterator<Item = Datum>) -> Result<()> {
+        let slot = self.slot(plan, group, pair);
+        for (kept, delta) in self.cells[slot as usize].kept.iter_mut().zip(deltas) {
+            *kept = kept.checked_add(delta).ok_or_else(overflow)?;
+        }
+        Ok(())
+    }
+
+    /// Computes all sums from what is kept.
+    ///
+    /// # Errors
+    /// `Data` where a sum leaves 128 bits.
+    pub fn sum_up(&mut self, plan: &Factored) -> Result<()> {
+        let FactoredState { cells, sums, applied, touched, .. } = self;
+        for cell in cells.iter() {
+            move_sums(&mut sums[cell.group as usize], plan, applied, cell.pair, &cell.kept)?;
+            touched.push(cell.group);
+        }
+        Ok(())
+    }
+
+    /// Adds to what is kept for a group and a pair, and to the sums at the prices that stand.
     ///
     /// # Errors
     /// `Data` where a sum leaves 128 bits.
     pub fn add(&mut self, plan: &Factored, group: GroupId, pair: Pair, deltas: &[Datum]) -> Result<()> {
-        let slot = self.slot(plan, group, pair);
-        let cell = &mut self.cells[slot as usize];
-        for (kept, &delta) in cell.kept.iter_mut().zip(deltas) {
-            *kept = kept.checked_add(delta).ok_or_else(overflow)?;
-        }
-        let sums = &mut self.sums[group as usize];
-        let mut term = 0;
-        for (sum, aggregate) in sums.iter_mut().zip(&plan.aggregates) {
-            match aggregate {
-                Applied::Sum(products) => {
-                    for (kept, _) in products {
-                        let (delta, price) = (deltas[*kept], self.applied[term][pair as usize]);
-                        if delta != 0 && price != NULL {
-                            *sum = multiply(delta, price).and_then(|d| sum.checked_add(d)).ok_or_else(overflow)?;
-                        }
-                        term += 1;
-                    }
-                }
-                Applied::Least(..) | Applied::Greatest(..) => term += 1,
-            }
-        }
+        self.keep(plan, group, pair, deltas.iter().copied())?;
+        move_sums(&mut self.sums[group as usize], plan, &self.applied, pair, deltas)?;
         self.touched.push(group);
         Ok(())
     }
@@ -165,6 +171,25 @@ impl FactoredState {
         }
         slot
     }
+}
+
+/// Adds `deltas` of what is kept, at the prices that stand, to a group's sums.
+fn move_sums(sums: &mut [i128], plan: &Factored, applied: &[Vec<Datum>], pair: Pair, deltas: &[Datum]) -> Result<()> {
+    let mut term = 0;
+    for (sum, aggregate) in sums.iter_mut().zip(&plan.aggregates) {
+        let Applied::Sum(products) = aggregate else {
+            term += 1;
+            continue;
+        };
+        for (kept, _) in products {
+            let (delta, price) = (deltas[*kept], applied[term][pair as usize]);
+            if delta != 0 && price != NULL {
+                *sum = multiply(delta, price).and_then(|d| sum.checked_add(d)).ok_or_else(overflow)?;
+            }
+            term += 1;
+        }
+    }
+    Ok(())
 }
 
 /// The aggregate a term belongs to, and what it multiplies.

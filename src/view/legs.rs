@@ -1,5 +1,6 @@
 //! Base rows as legs: the row side of every view, evaluated for the rows that went and came.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
@@ -16,6 +17,9 @@ use crate::table::{PartitionId, RowSet, Tables};
 
 /// The columns of the relation `instrument` that legs read: where one changes, legs change without a row.
 pub const READ_OF_INSTRUMENT: [&str; 4] = ["declared", "asset_class", "currency", "factor"];
+
+/// Base rows that are turned into legs in one go.
+const BATCH_ROWS: usize = 16_384;
 
 /// `sql/legs.sql`, compiled: for each base table, how its rows become legs.
 pub struct Legs {
@@ -98,31 +102,43 @@ impl Legs {
         }
     }
 
-    /// All legs of the chosen accounts, or of all.
-    pub fn all(
+    /// Hands out the legs of the chosen accounts, or of all, some accounts at a time; those of one account
+    /// come together.
+    ///
+    /// # Errors
+    /// The first that `take` returns.
+    pub fn each(
         &self,
         accounts: Option<&HashSet<PartitionId>>,
         broadcasts: &Broadcasts,
         tables: &Tables,
         snapshot: &Snapshot,
-    ) -> LegSet {
-        let mut legs = LegSet { columns: vec![Vec::new(); self.names.len()], ..LegSet::default() };
-        let mut done = HashSet::new();
-        for &(table, _) in &self.branches {
-            if !done.insert(table) {
-                continue;
-            }
-            for (account, rows) in tables.partitions(table).enumerate() {
-                let account = account as PartitionId;
-                if accounts.is_some_and(|chosen| !chosen.contains(&account)) {
-                    continue;
+        take: &mut dyn FnMut(&LegSet) -> Result<()>,
+    ) -> Result<()> {
+        let sources: BTreeSet<TableId> = self.branches.iter().map(|(table, _)| *table).collect();
+        let mut sets: Vec<RowSet> = sources.iter().map(|_| RowSet::default()).collect();
+        let accounts_all = tables.accounts.len() as PartitionId;
+        let mut rows_waiting = 0;
+        for account in 0..accounts_all {
+            if accounts.is_none_or(|chosen| chosen.contains(&account)) {
+                for (set, &table) in sets.iter_mut().zip(&sources) {
+                    let Some(rows) = tables.partition(table, account) else { continue };
+                    (0..rows.len()).for_each(|row| rows.read(row as u32, &mut set.data));
+                    set.partitions.resize(set.partitions.len() + rows.len(), account);
+                    rows_waiting += rows.len();
                 }
-                let mut set = RowSet { data: Vec::new(), partitions: vec![account; rows.len()] };
-                (0..rows.len()).for_each(|row| rows.read(row as u32, &mut set.data));
-                self.evaluate(table, &set, 1, broadcasts, tables, snapshot, &mut legs);
+            }
+            if rows_waiting >= BATCH_ROWS || account + 1 == accounts_all {
+                let mut legs = LegSet { columns: vec![Vec::new(); self.names.len()], ..LegSet::default() };
+                for (set, &table) in sets.iter_mut().zip(&sources) {
+                    self.evaluate(table, set, 1, broadcasts, tables, snapshot, &mut legs);
+                    set.clear();
+                }
+                take(&legs)?;
+                rows_waiting = 0;
             }
         }
-        legs
+        Ok(())
     }
 }
 

@@ -1,5 +1,6 @@
 //! A grouped view kept by deltas: every level a GROUP BY of its own, every part in its incremental form.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, RwLock};
 
 use hashbrown::{HashMap, HashSet};
@@ -17,6 +18,7 @@ use crate::plan::catalog::{Catalog, Parameters, Planner};
 use crate::plan::grouped::{GroupedView, MeasureKind, QUALITY};
 use crate::plan::part::{Factored, Part, part};
 use crate::plan::relation::{Relation, relations};
+use crate::plan::scalar::Scalar;
 use crate::table::snapshot::Snapshot;
 use crate::table::{PartitionId, Tables};
 
@@ -73,9 +75,19 @@ enum Field {
 #[derive(Default)]
 struct PartState {
     factored: FactoredState,
-    /// Sums of the legs of each net, by group and the columns it is netted by.
-    nets: HashMap<(GroupId, Vec<Datum>), Vec<Datum>>,
+    nets: Nets,
     inner: Inner,
+}
+
+/// Sums of legs that are netted before anything is done with them.
+#[derive(Default)]
+struct Nets {
+    /// By group and the codes of the columns it is netted by.
+    rows: HashMap<(GroupId, Vec<u32>), u32>,
+    /// The leg columns that are summed.
+    columns: Vec<usize>,
+    /// Row after row, one sum a column.
+    sums: Vec<i128>,
 }
 
 /// The inner groups of a part that nests an aggregation.
@@ -169,14 +181,23 @@ impl Maintained {
             level.cells.clear();
             for part in &mut level.parts {
                 part.factored.clear();
-                part.nets.clear();
+                part.nets = Nets::default();
                 part.inner = Inner::default();
             }
         }
-        let all = legs.all(self.accounts.as_ref(), broadcasts, tables, snapshot);
         let pairs: Vec<Pair> = (0..self.pairs.members.len() as Pair).collect();
         self.reprice(&pairs, broadcasts, tables, snapshot)?;
-        self.add(&all, broadcasts, tables, snapshot)?;
+        let accounts = self.accounts.take();
+        let added = legs.each(accounts.as_ref(), broadcasts, tables, snapshot, &mut |legs| {
+            self.add(legs, Sums::Later, broadcasts, tables, snapshot)
+        });
+        self.accounts = accounts;
+        added?;
+        for level in &mut self.levels {
+            for (part, state) in self.parts.iter().zip(&mut level.parts) {
+                state.factored.sum_up(&part.factored)?;
+            }
+        }
         self.finish()
     }
 
@@ -204,7 +225,7 @@ impl Maintained {
         tables: &Tables,
         snapshot: &Snapshot,
     ) -> Result<()> {
-        self.add(delta, broadcasts, tables, snapshot)?;
+        self.add(delta, Sums::Now, broadcasts, tables, snapshot)?;
         if !instruments.is_empty() {
             let changed = |code: Datum| tables.instruments.find(code as Code).is_some_and(|n| instruments.contains(&n));
             let members = self.pairs.members.iter().enumerate();
@@ -224,13 +245,23 @@ impl Maintained {
         self.levels.iter().map(level).collect()
     }
 
-    fn add(&mut self, legs: &LegSet, broadcasts: &Broadcasts, tables: &Tables, snapshot: &Snapshot) -> Result<()> {
+    fn add(
+        &mut self,
+        legs: &LegSet,
+        sums: Sums,
+        broadcasts: &Broadcasts,
+        tables: &Tables,
+        snapshot: &Snapshot,
+    ) -> Result<()> {
         let chosen: Vec<usize> = (0..legs.len())
             .filter(|&at| {
                 self.accounts.as_ref().is_none_or(|accounts| accounts.contains(&legs.accounts[at]))
                     && self.portfolios.as_ref().is_none_or(|p| p.contains(&legs.columns[self.names.portfolio][at]))
             })
             .collect();
+        if chosen.is_empty() {
+            return Ok(());
+        }
         let mut pairs = Vec::with_capacity(chosen.len());
         let known = self.pairs.members.len();
         for &at in &chosen {
@@ -245,7 +276,8 @@ impl Maintained {
         let new: Vec<Pair> = (known as Pair..self.pairs.members.len() as Pair).collect();
         self.reprice(&new, broadcasts, tables, snapshot)?;
         let directions = self.directions(legs, &chosen);
-        let kept: Vec<Vec<Vec<Datum>>> = self
+        // A part without nets keeps sums of functions of legs, which are the same at every level.
+        let linear: Vec<Vec<Vec<Datum>>> = self
             .parts
             .iter()
             .map(|part| match part.net_by {
@@ -255,28 +287,23 @@ impl Maintained {
             .collect();
         let Maintained { levels, parts, names, .. } = self;
         for level in levels.iter_mut() {
-            for (&at, &pair) in chosen.iter().zip(&pairs) {
-                let sign = Datum::from(legs.weights[at]);
+            let mut groups = Vec::with_capacity(chosen.len());
+            for &at in &chosen {
                 let key = level.key(legs, at, names, broadcasts, tables, &directions);
                 let group = level.group(key);
-                level.legs[group as usize] += sign * legs.columns[names.legs][at];
-                for ((part, state), kept) in parts.iter().zip(&mut level.parts).zip(&kept) {
-                    match (&part.net_by, &part.nested) {
-                        (Some(by), _) => state.net(part, by, group, pair, legs, at, sign)?,
-                        (None, nested) => {
-                            let deltas: Vec<Datum> =
-                                kept.iter().map(|column| if column[at] == NULL { 0 } else { sign * column[at] }).collect();
-                            let group = match nested {
-                                None => group,
-                                Some(nested) => {
-                                    let key = nested.by.iter().map(|&column| legs.columns[column][at]).collect();
-                                    state.inner.number(group, key, nested.sums.len())
-                                }
-                            };
-                            state.factored.add(&part.factored, group, pair, &deltas)?;
-                        }
+                level.legs[group as usize] += Datum::from(legs.weights[at]) * legs.columns[names.legs][at];
+                groups.push(group);
+            }
+            for ((part, state), linear) in parts.iter().zip(&mut level.parts).zip(&linear) {
+                let nets;
+                let rows = match &part.net_by {
+                    None => Rows { deltas: linear, place: &|n| chosen[n], sign: &|n| legs.weights[chosen[n]].into() },
+                    Some(by) => {
+                        nets = state.nets.add(part, by, legs, &chosen, &groups);
+                        Rows { deltas: &nets, place: &|n| n, sign: &|_| 1 }
                     }
-                }
+                };
+                state.add(part, &rows, legs, &chosen, &groups, &pairs, sums)?;
             }
         }
         Ok(())
@@ -415,37 +442,89 @@ impl Level {
     }
 }
 
-impl PartState {
-    /// Adds a leg to its net, and what that changes to what is kept.
-    #[allow(clippy::too_many_arguments)]
-    fn net(
-        &mut self,
-        part: &Part,
-        by: &[usize],
-        group: GroupId,
-        pair: Pair,
-        legs: &LegSet,
-        at: usize,
-        sign: Datum,
-    ) -> Result<()> {
-        let key = (group, by.iter().map(|&column| legs.columns[column][at]).collect());
-        let net = self.nets.entry(key).or_insert_with(|| vec![0; legs.columns.len()]);
-        let before: Vec<Datum> = part.factored.kept.iter().map(|h| h.evaluate_one(net)).collect();
-        for (column, value) in net.iter_mut().enumerate() {
-            let leg = legs.columns[column][at];
-            if !by.contains(&column) && leg != NULL {
-                *value += sign * leg;
+/// Whether sums move with each row, or are computed once all rows are there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sums {
+    Now,
+    Later,
+}
+
+/// What rows add to what a part keeps: a column for each function, and where a row stands in it.
+struct Rows<'a> {
+    deltas: &'a [Vec<Datum>],
+    place: &'a dyn Fn(usize) -> usize,
+    sign: &'a dyn Fn(usize) -> Datum,
+}
+
+impl Nets {
+    /// Adds legs to their nets; returns what each changes in the functions that are kept, column by column.
+    fn add(&mut self, part: &Part, by: &[usize], legs: &LegSet, chosen: &[usize], groups: &[GroupId]) -> Vec<Vec<Datum>> {
+        if self.columns.is_empty() {
+            let mut columns = BTreeSet::new();
+            part.factored.kept.iter().for_each(|h| h.columns(&mut |column| { columns.insert(column); }));
+            self.columns = columns.into_iter().collect();
+        }
+        let width = legs.columns.len();
+        let (mut before, mut after) = (vec![Vec::new(); width], vec![Vec::new(); width]);
+        for (&at, &group) in chosen.iter().zip(groups) {
+            let key = (group, by.iter().map(|&column| legs.columns[column][at] as u32).collect());
+            let next = self.sums.len() / self.columns.len().max(1);
+            let row = *self.rows.entry(key).or_insert(next as u32) as usize;
+            if row == next {
+                self.sums.resize(self.sums.len() + self.columns.len(), 0);
+            }
+            let net = &mut self.sums[row * self.columns.len()..][..self.columns.len()];
+            for (sum, &column) in net.iter_mut().zip(&self.columns) {
+                before[column].push(*sum);
+                let leg = legs.columns[column][at];
+                if leg != NULL {
+                    *sum += Datum::from(legs.weights[at]) * leg;
+                }
+                after[column].push(*sum);
             }
         }
-        let number = |value: Datum| if value == NULL { 0 } else { value };
-        let deltas: Vec<Datum> = part
-            .factored
-            .kept
-            .iter()
-            .zip(before)
-            .map(|(h, before)| number(h.evaluate_one(net)) - number(before))
-            .collect();
-        self.factored.add(&part.factored, group, pair, &deltas)
+        let change = |h: &Scalar| {
+            let (before, after) = (h.evaluate(&before, chosen.len()), h.evaluate(&after, chosen.len()));
+            (0..chosen.len()).map(|row| or_zero(after.get(row)) - or_zero(before.get(row))).collect()
+        };
+        part.factored.kept.iter().map(change).collect()
+    }
+}
+
+fn or_zero(value: Datum) -> Datum {
+    if value == NULL { 0 } else { value }
+}
+
+impl PartState {
+    #[allow(clippy::too_many_arguments)]
+    fn add(
+        &mut self,
+        part: &Part,
+        rows: &Rows,
+        legs: &LegSet,
+        chosen: &[usize],
+        groups: &[GroupId],
+        pairs: &[Pair],
+        sums: Sums,
+    ) -> Result<()> {
+        let mut deltas = Vec::with_capacity(rows.deltas.len());
+        for (n, (&group, &pair)) in groups.iter().zip(pairs).enumerate() {
+            let (place, sign) = ((rows.place)(n), (rows.sign)(n));
+            deltas.clear();
+            deltas.extend(rows.deltas.iter().map(|column| sign * or_zero(column[place])));
+            let group = match &part.nested {
+                None => group,
+                Some(nested) => {
+                    let key = nested.by.iter().map(|&column| legs.columns[column][chosen[n]]).collect();
+                    self.inner.number(group, key, nested.sums.len())
+                }
+            };
+            match sums {
+                Sums::Now => self.factored.add(&part.factored, group, pair, &deltas)?,
+                Sums::Later => self.factored.keep(&part.factored, group, pair, deltas.iter().copied())?,
+            }
+        }
+        Ok(())
     }
 
     /// Brings nested sums up to their inner groups; returns the outer groups touched.
