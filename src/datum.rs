@@ -28,14 +28,18 @@ pub enum DecimalError {
 
 /// Ten to the power of `exponent`, at most 38.
 pub const fn power_of_ten(exponent: u8) -> i128 {
-    let mut value = 1i128;
-    let mut n = 0;
-    while n < exponent {
-        value *= 10;
-        n += 1;
-    }
-    value
+    POWERS[exponent as usize]
 }
+
+const POWERS: [i128; DIGITS_MAX as usize + 1] = {
+    let mut powers = [1; DIGITS_MAX as usize + 1];
+    let mut at = 1;
+    while at < powers.len() {
+        powers[at] = powers[at - 1] * 10;
+        at += 1;
+    }
+    powers
+};
 
 /// Parses a JSON number, or the same in a string, into an integer scaled by `10^scale`.
 ///
@@ -118,6 +122,10 @@ pub fn round_product(factors: &[(i128, u8)], scale_to: u8) -> Option<i128> {
     let mut scale: u32 = 0;
     let mut narrow = Some(1i128);
     for &(value, factor_scale) in factors {
+        if value == power_of_ten(factor_scale) {
+            // A factor of exactly 1, such as most multipliers, would only cost digits.
+            continue;
+        }
         scale += u32::from(factor_scale);
         narrow = narrow.and_then(|product| product.checked_mul(value));
     }
@@ -130,22 +138,25 @@ pub fn round_product(factors: &[(i128, u8)], scale_to: u8) -> Option<i128> {
             return bounded(divide_half_even(product, power_of_ten((scale - scale_to) as u8)));
         }
     }
-    round_product_wide(factors, scale, scale_to)
+    round_product_wide(factors, scale_to)
 }
 
 #[cold]
-fn round_product_wide(factors: &[(i128, u8)], scale: u32, scale_to: u32) -> Option<i128> {
-    // Dropping a factor's trailing zeros first keeps the product of three full decimals within 256 bits.
+fn round_product_wide(factors: &[(i128, u8)], scale_to: u32) -> Option<i128> {
+    // Dropping trailing zeros keeps the product of full decimals within 256 bits, and most within 128.
     let mut product = i256::ONE;
-    let mut scale = scale;
+    let mut narrow = Some(1i128);
+    let mut scale = 0;
     for &(value, factor_scale) in factors {
-        let (mut value, mut left) = (value, factor_scale);
-        while left > 0 && value != 0 && value % 10 == 0 {
-            value /= 10;
-            left -= 1;
-            scale -= 1;
-        }
+        let (value, left) = without_trailing_zeros(value, factor_scale);
+        scale += u32::from(left);
+        narrow = narrow.and_then(|product| product.checked_mul(value));
         product = product.checked_mul(i256::from_i128(value))?;
+    }
+    if let Some(product) = narrow
+        && (scale_to..=scale_to + 38).contains(&scale)
+    {
+        return bounded(divide_half_even(product, power_of_ten((scale - scale_to) as u8)));
     }
     let ten = i256::from_i128(10);
     if scale <= scale_to {
@@ -153,6 +164,24 @@ fn round_product_wide(factors: &[(i128, u8)], scale: u32, scale_to: u32) -> Opti
     }
     let Some(divisor) = ten.checked_pow(scale - scale_to) else { return Some(0) };
     divide_half_even_wide(product, divisor).and_then(bounded)
+}
+
+/// The same value with fewer digits after the point, where its last ones are zeros.
+fn without_trailing_zeros(value: i128, scale: u8) -> (i128, u8) {
+    if let Ok(mut short) = i64::try_from(value) {
+        let mut left = scale;
+        while left > 0 && short != 0 && short % 10 == 0 {
+            short /= 10;
+            left -= 1;
+        }
+        return (short.into(), left);
+    }
+    let (mut value, mut left) = (value, scale);
+    while left > 0 && value % 10 == 0 {
+        value /= 10;
+        left -= 1;
+    }
+    (value, left)
 }
 
 /// `numerator ÷ denominator` of scaled integers, rounded half to even to `scale_to` decimals.

@@ -56,19 +56,19 @@ struct MarketFlags {
     /// The same seed gives the same market.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 200)]
     accounts: u32,
     /// Holdings of each account.
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 200)]
     holdings: u32,
     /// Orders of each account when the market opens.
-    #[arg(long, default_value_t = 200)]
+    #[arg(long, default_value_t = 400)]
     orders: u32,
-    #[arg(long, default_value_t = 500)]
+    #[arg(long, default_value_t = 1_000)]
     instruments: u32,
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 500)]
     prices_per_second: u32,
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 50)]
     orders_per_second: u32,
     /// Seconds from one rollover of the business day to the next; 0 for none.
     #[arg(long, default_value_t = 1_200)]
