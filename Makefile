@@ -10,7 +10,7 @@ SHELL := bash
 LISTEN ?= 127.0.0.1:8080
 SOURCE ?= market
 # How the server of the browser tests is started.
-E2E_SERVE ?= --source replay=fixtures/desk
+E2E_SERVE ?= --source market --accounts 20 --holdings 60 --orders 80 --instruments 300
 
 export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tickview/target
 # Where rustup puts cargo, for shells that have not been told.

@@ -78,7 +78,7 @@ CREATE VIEW quote AS
 SELECT
   i.instrument_id,
   i.asset_class,
-  CASE WHEN i.asset_class = 'CASH' THEN own.rate
+  CASE WHEN i.asset_class = 'CASH' THEN CASE WHEN i.currency = $currency THEN CAST(1 AS DECIMAL(38, 12)) ELSE own.rate END
        ELSE CAST(round10(
          p.price + CASE WHEN i.asset_class = 'BOND' THEN COALESCE(p.accrued, CAST(0 AS DECIMAL(18, 8))) ELSE CAST(0 AS DECIMAL(18, 8)) END,
          i.factor, paid.rate) AS DECIMAL(38, 12))
@@ -86,8 +86,9 @@ SELECT
   -- Of an option: what its underlying's price, in that price's currency, makes of one contract.
   CASE WHEN i.asset_class = 'OPTION' THEN
     CAST(round10(i.delta, up.price, u.factor, i.contract_multiplier, upaid.rate) AS DECIMAL(38, 12)) END AS option_exposure,
-  own.rate AS fx,
-  own.sod_rate AS fx_sod,
+  -- Cash that no record names as a currency has no row in fx; it is worth one of itself all the same.
+  CASE WHEN i.currency = $currency THEN CAST(1 AS DECIMAL(38, 12)) ELSE own.rate END AS fx,
+  CASE WHEN i.currency = $currency THEN CAST(1 AS DECIMAL(38, 12)) ELSE own.sod_rate END AS fx_sod,
   CASE WHEN i.asset_class IS DISTINCT FROM 'CASH' THEN p.price_time END AS price_time,
   (i.asset_class IS DISTINCT FROM 'CASH') AND COALESCE(
     p.price_time < CASE WHEN p.price_type = 'LAST' OR p.price_type = 'MID' THEN d.quotes_from ELSE d.evaluations_from END, FALSE) AS stale,

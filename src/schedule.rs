@@ -50,6 +50,8 @@ pub struct Engine {
 struct Open {
     maintained: Maintained,
     tree: Tree,
+    /// The last tick could not compute it.
+    broken: bool,
 }
 
 /// Legs read no price, so any currency's relations serve them.
@@ -172,6 +174,7 @@ impl Engine {
                 legs.evaluate(table, &rows.come, 1, base, tables, snapshot, &mut set);
             }
         }
+        let mut failed = None;
         for view in views.values_mut() {
             let relations = &broadcasts[&view.tree.spec().currency];
             let moved = || {
@@ -179,16 +182,24 @@ impl Engine {
                 let (instrument, account) = (of(instrument), of(account));
                 view.maintained.moved_by(&|column| instrument[column], &|column| account[column], !set.is_empty())
             };
-            if legs_changed || moved() {
-                view.maintained.rebuild(legs, relations, tables, snapshot)?;
+            let done = if legs_changed || view.broken || moved() {
+                view.maintained.rebuild(legs, relations, tables, snapshot)
             } else {
                 let instruments = &changed[&view.tree.spec().currency];
-                view.maintained.update(&set, instruments, relations, tables, snapshot)?;
-            }
+                view.maintained.update(&set, instruments, relations, tables, snapshot)
+            };
+            view.broken = done.is_err();
             let labels = labels(snapshot, view.tree.spec());
-            view.tree.show(view.maintained.levels(), labels);
+            match done {
+                Ok(()) => view.tree.show(view.maintained.levels(), labels),
+                Err(error) => {
+                    // Its numbers are of no epoch: it shows none, and is computed anew at the next tick.
+                    view.tree.show(vec![vec![view.maintained.missing()]], labels);
+                    failed.get_or_insert(error);
+                }
+            }
         }
-        Ok(())
+        failed.map_or(Ok(()), Err)
     }
 
     /// Opens a view and computes its first result.
@@ -221,7 +232,7 @@ impl Engine {
         let mut tree = Tree::new(spec.clone(), columns, shown, Arc::clone(&self.dictionaries));
         tree.show(maintained.levels(), labels(&self.snapshot, spec));
         self.views_opened += 1;
-        self.views.insert(self.views_opened, Open { maintained, tree });
+        self.views.insert(self.views_opened, Open { maintained, tree, broken: false });
         Ok(self.views_opened)
     }
 

@@ -9,7 +9,7 @@ use super::broadcast::{Broadcasts, NOWHERE, find, reader};
 use super::factored::{FactoredState, GroupId, Pair, terms};
 use super::legs::{LegSet, Legs};
 use super::recompute::{Group, columns_of, quality_of, selected, weight};
-use super::result::{Cell, Column};
+use super::result::{Cell, Column, Quality};
 use super::spec::ViewSpec;
 use crate::datum::{Datum, NULL};
 use crate::dictionary::{Code, Dictionaries};
@@ -129,9 +129,10 @@ impl Maintained {
                 ["SHORT", "FLAT", "LONG"].map(|name| dictionaries.names.intern(name).into())
             },
         };
+        // A sleeve that no row names yet may be named by one later.
         let portfolios = spec.portfolios.as_ref().map(|names| {
-            let dictionaries = snapshot.dictionaries.read().expect("no writer panicked");
-            names.iter().filter_map(|name| dictionaries.names.find(name)).map(Datum::from).collect()
+            let mut dictionaries = snapshot.dictionaries.write().expect("no reader panicked");
+            names.iter().map(|name| Datum::from(dictionaries.names.intern(name))).collect()
         });
         let field = |name: &String| match name.as_str() {
             "long_short" => Field::LongShort,
@@ -243,6 +244,12 @@ impl Maintained {
             shown.map(|group| Group { key: level.keys[group].clone(), cells: level.cells[group].clone() }).collect()
         };
         self.levels.iter().map(level).collect()
+    }
+
+    /// A total of which nothing is known.
+    pub fn missing(&self) -> Group {
+        let cell = Cell { value: NULL, quality: Quality::Missing };
+        Group { key: Vec::new(), cells: vec![cell; self.columns.len()] }
     }
 
     fn add(

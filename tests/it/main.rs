@@ -2,6 +2,7 @@ mod decode;
 mod desk;
 mod diff;
 mod fake;
+mod history;
 mod law;
 mod market;
 mod protocol;

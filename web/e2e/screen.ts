@@ -1,5 +1,5 @@
 /** What the browser shows, read back for assertions. */
-import { chromium, type Browser, type Page } from "playwright-core";
+import { chromium, type Browser, type BrowserContextOptions, type Page } from "playwright-core";
 
 export interface ShownCell {
   readonly column: string;
@@ -24,8 +24,12 @@ export function launch(): Promise<Browser> {
 }
 
 /** A page at an address, once it is LIVE. Errors of the page fail the test that asks for them. */
-export async function openLive(browser: Browser, url: string): Promise<{ page: Page; errors: string[] }> {
-  const page = await browser.newPage({ viewport: { width: 1280, height: 720 } });
+export async function openLive(
+  browser: Browser,
+  url: string,
+  options: BrowserContextOptions = {},
+): Promise<{ page: Page; errors: string[] }> {
+  const page = await browser.newPage({ viewport: { width: 1280, height: 720 }, ...options });
   const errors: string[] = [];
   page.on("pageerror", (error) => errors.push(error.message));
   await page.goto(url);

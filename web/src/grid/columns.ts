@@ -99,16 +99,21 @@ function withoutBasis(title: string, basis: string | null): string {
 
 const ABBREVIATIONS = new Set(["mv", "sod", "id", "fx", "pnl", "pid", "nav"]);
 
+const ALTERNATIVES: Readonly<Record<string, string>> = { long_short: "Long/short" };
+
 /** `country_of_risk` → `Country of risk`, `mv_sod` → `MV SOD`. */
 export function titleOf(name: string): string {
-  return name
-    .split("_")
-    .map((word, i) =>
-      ABBREVIATIONS.has(word)
-        ? word.toUpperCase()
-        : i === 0
-          ? word.slice(0, 1).toUpperCase() + word.slice(1)
-          : word,
-    )
-    .join(" ");
+  return (
+    ALTERNATIVES[name] ??
+    name
+      .split("_")
+      .map((word, i) =>
+        ABBREVIATIONS.has(word)
+          ? word.toUpperCase()
+          : i === 0
+            ? word.slice(0, 1).toUpperCase() + word.slice(1)
+            : word,
+      )
+      .join(" ")
+  );
 }

@@ -14,6 +14,7 @@ const layout: GridLayout = {
   view: "account_overview",
   columns: displayColumns(schema, undefined, null, {}),
   rowTitle: "Sector",
+  grouping: ["sector"],
   rowHeaderWidthPx: undefined,
   sort: [],
   currency: "USD",

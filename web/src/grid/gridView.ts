@@ -38,6 +38,8 @@ export interface GridLayout {
   readonly view: string;
   readonly columns: readonly DisplayColumn[];
   readonly rowTitle: string;
+  /** The fields the rows are grouped by, outermost first. */
+  readonly grouping: readonly string[];
   readonly rowHeaderWidthPx: number | undefined;
   readonly sort: readonly SortBy[];
   readonly currency: string;
@@ -273,6 +275,7 @@ export class GridView {
         id: TOTAL_ID,
         key: "total",
         label: "Total",
+        title: "",
         tone: "name",
         depth: 0,
         expanded: null,
@@ -348,11 +351,14 @@ export class GridView {
   }
 
   #contentOf(position: number, row: Row, id: string): RowContent {
-    const name = this.#nameOf(position, row);
+    const name = this.#nameOf(position, row) || null;
+    const last = row.key.at(-1);
     return {
       id,
       key: id,
-      label: name ?? NULL_NAME,
+      label: name ?? (last === "" ? emptyName(this.#layout!.grouping[row.key.length - 1]) : NULL_NAME),
+      // A row that goes by a name is known by its id too.
+      title: row.label && last ? `${row.label} · ${last}` : "",
       tone: name === null ? "nothing" : this.#layout!.rowHeader === "number" ? "ordinal" : "name",
       depth: row.depth,
       expanded: row.expandable ? this.#isExpanded(position, row) : null,
@@ -520,6 +526,9 @@ export class GridView {
 }
 
 const NULL_NAME = "(none)";
+/** What has no portfolio is in the unsleeved one, whose id is empty. */
+const emptyName = (field: string | undefined): string =>
+  field === "portfolio_id" ? "(unsleeved)" : "(empty)";
 
 function directionOf(before: Cell, after: Cell): "up" | "down" | "changed" {
   if (before === null || after === null) return "changed";

@@ -20,6 +20,8 @@ export interface RowContent {
   readonly id: string;
   readonly key: string;
   readonly label: string;
+  /** What the pointer shows over the label; empty for the label itself. */
+  readonly title: string;
   /** A name, the name of nothing, or a mere number. */
   readonly tone: "name" | "nothing" | "ordinal";
   readonly depth: number;
@@ -158,10 +160,9 @@ export class RowElement {
     this.#content = content;
     this.id = content.id;
     if (before?.key !== content.key) this.element.dataset["key"] = content.key;
-    if (this.#label.data !== content.label) {
-      this.#label.data = content.label;
-      this.header.title = content.label;
-    }
+    if (this.#label.data !== content.label) this.#label.data = content.label;
+    const title = content.title || content.label;
+    if (this.header.title !== title) this.header.title = title;
     if (before?.tone !== content.tone) this.header.dataset["tone"] = content.tone;
     if (before?.depth !== content.depth) {
       this.element.setAttribute("aria-level", String(Math.max(1, content.depth)));

@@ -110,6 +110,7 @@ export function ControlBar() {
 function Levels({ depth }: { depth: number }) {
   const expanded = usePage((state) => state.layout.expanded);
   const levels = Array.from({ length: depth }, (_, i) => i + 1);
+  const shown = expanded === "all" ? depth : Math.min(expanded, depth);
   return (
     <span className="levels-bar" role="group" aria-label="Expand to level">
       <span className="control-label">Levels</span>
@@ -117,7 +118,7 @@ function Levels({ depth }: { depth: number }) {
         <Button
           key={level}
           className="icon"
-          data-on={expanded === level || undefined}
+          data-on={shown === level || undefined}
           aria-label={`Expand to level ${level}`}
           onPress={() => expandTo(level)}
         >

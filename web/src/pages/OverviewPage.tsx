@@ -46,6 +46,7 @@ export function OverviewPage() {
       view: state.layout.view,
       columns: displayColumns(schema, view, state.layout.columns, state.widths),
       rowTitle: rowHeader === "group" ? grouping.map(titleOf).join(" › ") || "All" : "Row",
+      grouping,
       // A dragged width is meant for names; numbers have their own.
       rowHeaderWidthPx: rowHeader === "number" ? undefined : state.widths[ROW_HEADER],
       sort: state.layout.sort,
