@@ -17,8 +17,8 @@ pub mod clock;
 pub mod limits;
 
 pub mod datum;
-pub mod schema;
 pub mod dictionary;
+pub mod schema;
 
 pub mod delta;
 pub mod table;

@@ -89,9 +89,9 @@ fn serve(flags: Serve) -> Result<()> {
     let live = Live::new(engine, source)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
-        let listener = tokio::net::TcpListener::bind(flags.listen)
-            .await
-            .with_context(|| format!("cannot listen on {}; choose another address with --listen", flags.listen))?;
+        let listener = tokio::net::TcpListener::bind(flags.listen).await.with_context(|| {
+            format!("cannot listen on {}; choose another address with --listen", flags.listen)
+        })?;
         let (handle, thread) = desk::start(live, Options { stop_after_ticks: flags.stop_after_ticks })?;
         tracing::info!("listening on http://{}", listener.local_addr()?);
         http::serve(listener, handle, interrupted()).await?;

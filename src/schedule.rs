@@ -159,7 +159,11 @@ impl Engine {
         let mut changed = HashMap::new();
         for (currency, relations) in broadcasts.iter_mut() {
             let rows = relations.update(tables, snapshot);
-            let reached = relations.all.iter().zip(rows).filter(|(relation, _)| relation.name != "fx" && relation.name != "account");
+            let reached = relations
+                .all
+                .iter()
+                .zip(rows)
+                .filter(|(relation, _)| relation.name != "fx" && relation.name != "account");
             let instruments: HashSet<u32> = reached.flat_map(|(_, rows)| rows).collect();
             changed.insert(currency.clone(), instruments);
         }
@@ -180,7 +184,11 @@ impl Engine {
             let moved = || {
                 let of = |relation: &Broadcast| relation.changed.clone();
                 let (instrument, account) = (of(instrument), of(account));
-                view.maintained.moved_by(&|column| instrument[column], &|column| account[column], !set.is_empty())
+                view.maintained.moved_by(
+                    &|column| instrument[column],
+                    &|column| account[column],
+                    !set.is_empty(),
+                )
             };
             let done = if legs_changed || view.broken || moved() {
                 view.maintained.rebuild(legs, relations, tables, snapshot)
@@ -213,7 +221,8 @@ impl Engine {
             return Err(Error::invalid("BAD_SPEC", message));
         }
         if !crate::table::is_currency_code(&spec.currency) {
-            let message = format!("currency is {:?}; it must be three letters A-Z, such as USD", spec.currency);
+            let message =
+                format!("currency is {:?}; it must be three letters A-Z, such as USD", spec.currency);
             return Err(Error::invalid("BAD_SPEC", message));
         }
         let view = GroupedView::new(&self.catalog, &spec.view);
@@ -222,12 +231,14 @@ impl Engine {
             bind(spec, &view, &self.tables.accounts, &dictionaries)?
         };
         if !self.broadcasts.contains_key(&spec.currency) {
-            let mut relations = Broadcasts::new(&self.schema, &self.catalog, &spec.currency, &self.dictionaries)?;
+            let mut relations =
+                Broadcasts::new(&self.schema, &self.catalog, &spec.currency, &self.dictionaries)?;
             relations.update(&self.tables, &self.snapshot);
             self.broadcasts.insert(spec.currency.clone(), relations);
         }
         let relations = &self.broadcasts[&spec.currency];
-        let maintained = Maintained::new(spec, &self.catalog, &self.legs, relations, &self.tables, &self.snapshot)?;
+        let maintained =
+            Maintained::new(spec, &self.catalog, &self.legs, relations, &self.tables, &self.snapshot)?;
         let columns = maintained.columns().to_vec();
         let mut tree = Tree::new(spec.clone(), columns, shown, Arc::clone(&self.dictionaries));
         tree.show(maintained.levels(), labels(&self.snapshot, spec));

@@ -9,21 +9,46 @@ use crate::view::spec::{Selection, ViewSpec};
 
 /// The fields legs can be grouped by, as they are named on the wire.
 pub const GROUP_FIELDS: [&str; 19] = [
-    "account_id", "strategy", "region", "portfolio_id", "instrument_id", "asset_class", "sector", "industry", "issuer",
-    "country_of_risk", "country_of_domicile", "currency", "long_short", "side", "status", "order_type", "time_in_force",
-    "trader", "venue",
+    "account_id",
+    "strategy",
+    "region",
+    "portfolio_id",
+    "instrument_id",
+    "asset_class",
+    "sector",
+    "industry",
+    "issuer",
+    "country_of_risk",
+    "country_of_domicile",
+    "currency",
+    "long_short",
+    "side",
+    "status",
+    "order_type",
+    "time_in_force",
+    "trader",
+    "venue",
 ];
 
 /// The grouped views that are served, with their titles.
-pub const VIEWS: [(&str, &str); 2] = [("account_overview", "Account Overview"), ("pid_carve_out", "PID Carve-Out")];
+pub const VIEWS: [(&str, &str); 2] =
+    [("account_overview", "Account Overview"), ("pid_carve_out", "PID Carve-Out")];
 
 /// Which of a view's measures are shown, in order.
 ///
 /// # Errors
 /// `Invalid` with the protocol's reject code for the first name that does not exist.
-pub fn bind(spec: &ViewSpec, view: &GroupedView, accounts: &Domain, dictionaries: &Dictionaries) -> Result<Vec<usize>> {
+pub fn bind(
+    spec: &ViewSpec,
+    view: &GroupedView,
+    accounts: &Domain,
+    dictionaries: &Dictionaries,
+) -> Result<Vec<usize>> {
     if spec.group_by.len() > GROUP_FIELDS_MAX {
-        return Err(Error::invalid("LIMIT", format!("a view has at most {GROUP_FIELDS_MAX} group-by fields")));
+        return Err(Error::invalid(
+            "LIMIT",
+            format!("a view has at most {GROUP_FIELDS_MAX} group-by fields"),
+        ));
     }
     for (at, field) in spec.group_by.iter().enumerate() {
         if !GROUP_FIELDS.contains(&field.as_str()) {
@@ -34,11 +59,16 @@ pub fn bind(spec: &ViewSpec, view: &GroupedView, accounts: &Domain, dictionaries
         }
     }
     if let Selection::Only(names) = &spec.accounts {
-        let known = |name: &String| dictionaries.names.find(name).and_then(|code| accounts.find(code)).is_some();
+        let known =
+            |name: &String| dictionaries.names.find(name).and_then(|code| accounts.find(code)).is_some();
         if let Some(name) = names.iter().find(|name| !known(name)) {
-            let some: Vec<_> = accounts.codes().iter().take(5).map(|&code| dictionaries.names.text(code)).collect();
+            let some: Vec<_> =
+                accounts.codes().iter().take(5).map(|&code| dictionaries.names.text(code)).collect();
             let total = accounts.len();
-            let message = format!("no topic names the account {name:?}; there are {total}, such as {}", some.join(", "));
+            let message = format!(
+                "no topic names the account {name:?}; there are {total}, such as {}",
+                some.join(", ")
+            );
             return Err(Error::invalid("UNKNOWN_ACCOUNT", message));
         }
     }

@@ -169,7 +169,8 @@ impl Planner {
 impl ContextProvider for Planner {
     fn get_table_source(&self, name: TableReference) -> PlanResult<Arc<dyn TableSource>> {
         let leaf = self.leaves.get(&name.to_string());
-        let leaf = leaf.ok_or_else(|| -> DataFusionError { plan_datafusion_err!("there is no table {name}") })?;
+        let leaf =
+            leaf.ok_or_else(|| -> DataFusionError { plan_datafusion_err!("there is no table {name}") })?;
         Ok(provider_as_source(Arc::clone(leaf) as _))
     }
 

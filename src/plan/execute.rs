@@ -23,7 +23,11 @@ pub(super) fn wait<T>(future: impl Future<Output = T>) -> T {
 ///
 /// A plan keeps the build side of its joins from one run to the next, that is, old prices: its state is
 /// reset first. Cost of that: microseconds.
-pub fn execute(plan: &Arc<dyn ExecutionPlan>, state: &SessionState, inputs: &Arc<Inputs>) -> Result<Vec<RecordBatch>> {
+pub fn execute(
+    plan: &Arc<dyn ExecutionPlan>,
+    state: &SessionState,
+    inputs: &Arc<Inputs>,
+) -> Result<Vec<RecordBatch>> {
     let config = state.config().clone().with_extension(Arc::clone(inputs));
     let context = TaskContext::new(
         None,

@@ -32,7 +32,10 @@ pub fn quotient_scale(name: &str) -> Option<u8> {
 pub fn all() -> Vec<Arc<ScalarUDF>> {
     let products = PRODUCTS.iter().map(|&(name, scale)| (name, scale, true));
     let quotients = QUOTIENTS.iter().map(|&(name, scale)| (name, scale, false));
-    products.chain(quotients).map(|(name, scale, product)| Arc::new(Rounded::new(name, scale, product).into())).collect()
+    products
+        .chain(quotients)
+        .map(|(name, scale, product)| Arc::new(Rounded::new(name, scale, product).into()))
+        .collect()
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -76,7 +79,11 @@ impl ScalarUDFImpl for Rounded {
 
     fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let rows = arguments.number_rows;
-        let columns = arguments.args.into_iter().map(|value| Numbers::new(&value.into_array(rows)?)).collect::<Result<Vec<_>>>()?;
+        let columns = arguments
+            .args
+            .into_iter()
+            .map(|value| Numbers::new(&value.into_array(rows)?))
+            .collect::<Result<Vec<_>>>()?;
         let mut factors = vec![(0, 0); columns.len()];
         let values = (0..rows).map(|row| {
             for (factor, column) in factors.iter_mut().zip(&columns) {

@@ -5,9 +5,9 @@
 //! quality. It plans nothing and computes nothing.
 
 use sqlparser::ast::{
-    BinaryOperator, CaseWhen, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident,
-    Join, JoinConstraint, JoinOperator, ObjectName, Query, Select, SelectItem, SetExpr, TableFactor, Value, VisitMut,
-    VisitorMut,
+    BinaryOperator, CaseWhen, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr,
+    Ident, Join, JoinConstraint, JoinOperator, ObjectName, Query, Select, SelectItem, SetExpr, TableFactor,
+    Value, VisitMut, VisitorMut,
 };
 
 use super::catalog::{Catalog, Parameters};
@@ -118,7 +118,10 @@ impl GroupedView {
         let mut projection = Vec::new();
         for (level, field) in fields.iter().enumerate() {
             let column = compound(&source, field);
-            projection.push(SelectItem::ExprWithAlias { expr: column.clone(), alias: Ident::new(format!("g{level}")) });
+            projection.push(SelectItem::ExprWithAlias {
+                expr: column.clone(),
+                alias: Ident::new(format!("g{level}")),
+            });
             group_by(outer, column);
         }
         projection.append(&mut outer.projection);
@@ -143,7 +146,8 @@ impl GroupedView {
         let mut items = Vec::new();
         for level in 0..levels {
             let field = format!("g{level}");
-            items.push(SelectItem::ExprWithAlias { expr: compound(&first, &field), alias: Ident::new(field) });
+            items
+                .push(SelectItem::ExprWithAlias { expr: compound(&first, &field), alias: Ident::new(field) });
         }
         for (name, expr) in self.outputs() {
             let mut expr = expr;
@@ -177,7 +181,9 @@ pub fn grouped_leg(catalog: &Catalog, fields: &[&str], portfolios: Option<&[Stri
     let mut query = catalog.query(GROUPED_LEG).clone();
     let select = select_of_mut(&mut query);
     let field_of = |item: &SelectItem| match item {
-        SelectItem::UnnamedExpr(Expr::CompoundIdentifier(path)) => Some((path[0].value.clone(), path[1].value.clone())),
+        SelectItem::UnnamedExpr(Expr::CompoundIdentifier(path)) => {
+            Some((path[0].value.clone(), path[1].value.clone()))
+        }
         _ => None,
     };
     select.projection.retain(|item| field_of(item).is_none_or(|(_, field)| fields.contains(&field.as_str())));
@@ -194,7 +200,8 @@ pub fn within_portfolios(query: &mut Query, portfolios: &[String]) {
     let select = select_of_mut(query);
     let legs = factor_alias(&select.from[0].relation);
     let list = portfolios.iter().map(|name| text(name)).collect();
-    select.selection = Some(Expr::InList { expr: Box::new(compound(&legs, "portfolio_id")), list, negated: false });
+    select.selection =
+        Some(Expr::InList { expr: Box::new(compound(&legs, "portfolio_id")), list, negated: false });
 }
 
 /// `CASE WHEN positions > 0 AND unpriced = positions THEN NULL ELSE value END`
@@ -208,7 +215,11 @@ fn graded_value(value: &Expr, positions: &Expr, unpriced: &Expr) -> Expr {
 /// The quality as an integer: see [`QUALITY_OK`].
 fn grade(positions: &Expr, unpriced: &Expr, stale: &Expr) -> Expr {
     let partial = binary(unpriced.clone(), BinaryOperator::Gt, number(0));
-    let all = binary(partial.clone(), BinaryOperator::And, binary(unpriced.clone(), BinaryOperator::Eq, positions.clone()));
+    let all = binary(
+        partial.clone(),
+        BinaryOperator::And,
+        binary(unpriced.clone(), BinaryOperator::Eq, positions.clone()),
+    );
     let old = binary(stale.clone(), BinaryOperator::Gt, number(0));
     case(
         vec![(all, number(QUALITY_MISSING)), (partial, unpriced.clone()), (old, number(QUALITY_STALE))],
@@ -242,7 +253,9 @@ fn measure(item: &SelectItem) -> Measure {
     let (name, expr) = named(item);
     let basis = Basis::ALL.into_iter().find(|basis| {
         let suffix = basis.name().to_lowercase();
-        name == suffix || name.strip_suffix("_base").unwrap_or(&name).ends_with(&format!("_{suffix}")) || name == format!("{suffix}_base")
+        name == suffix
+            || name.strip_suffix("_base").unwrap_or(&name).ends_with(&format!("_{suffix}"))
+            || name == format!("{suffix}_base")
     });
     let kind = match expr {
         Expr::Function(function) if function.name.to_string() == "graded" => {
@@ -378,7 +391,11 @@ fn call(name: &str, arguments: Vec<Expr>) -> Expr {
         name: ObjectName::from(vec![Ident::new(name)]),
         uses_odbc_syntax: false,
         parameters: FunctionArguments::None,
-        args: FunctionArguments::List(FunctionArgumentList { duplicate_treatment: None, args, clauses: Vec::new() }),
+        args: FunctionArguments::List(FunctionArgumentList {
+            duplicate_treatment: None,
+            args,
+            clauses: Vec::new(),
+        }),
         filter: None,
         null_treatment: None,
         over: None,

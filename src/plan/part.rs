@@ -92,7 +92,9 @@ pub fn part(plan: &LogicalPlan, names: &mut Dictionary) -> Result<Part> {
         None => relations(input, names, &inline)?.remove(0),
         Some(_) => relations_over_net(input, names, &inline[NET])?,
     };
-    let filter = filter.map(|filter| compile(&filter.predicate, filter.input.schema(), &relation.columns, names)).transpose()?;
+    let filter = filter
+        .map(|filter| compile(&filter.predicate, filter.input.schema(), &relation.columns, names))
+        .transpose()?;
     let mut factored = factor(&aggregate.aggr_expr, aggregate.input.schema(), &relation, filter, names)?;
     factored.lookups = relation.lookups.clone();
     let columns: Vec<_> = (0..aggregate.aggr_expr.len()).map(Scalar::Column).collect();
@@ -109,7 +111,9 @@ fn outer(plan: &LogicalPlan) -> Result<(Vec<Expr>, &Aggregate)> {
             LogicalPlan::Aggregate(aggregate) => Ok((projection.expr.clone(), aggregate)),
             other => Err(Error::unsupported(format!("a part aggregates, but here is {}", other.display()))),
         },
-        other => Err(Error::unsupported(format!("a part ends in a projection, but here is {}", other.display()))),
+        other => {
+            Err(Error::unsupported(format!("a part ends in a projection, but here is {}", other.display())))
+        }
     }
 }
 
@@ -238,12 +242,17 @@ fn factor(
         });
     }
     // What is kept reads columns of legs; the rest reads what is looked up.
-    let kept = split.kept.iter().map(|h| h.substitute(&mut |c| Scalar::Column(relation.inputs[c].column))).collect();
+    let kept =
+        split.kept.iter().map(|h| h.substitute(&mut |c| Scalar::Column(relation.inputs[c].column))).collect();
     Ok(Factored { kept, inputs: relation.inputs.clone(), lookups: Vec::new(), aggregates: applied })
 }
 
 fn when(condition: Scalar, value: Scalar) -> Scalar {
-    if condition == Scalar::TRUE { value } else { Scalar::Case(vec![(condition, value)], Box::new(Scalar::Const(0))) }
+    if condition == Scalar::TRUE {
+        value
+    } else {
+        Scalar::Case(vec![(condition, value)], Box::new(Scalar::Const(0)))
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -323,17 +332,23 @@ impl Split<'_> {
                 Ok(products)
             }
             Scalar::Greatest(all) | Scalar::Least(all) => match all.as_slice() {
-                [Scalar::Multiply(h, g), Scalar::Const(0)] if self.side(h) == Side::Row && self.side(g) == Side::Broadcast => {
+                [Scalar::Multiply(h, g), Scalar::Const(0)]
+                    if self.side(h) == Side::Row && self.side(g) == Side::Broadcast =>
+                {
                     let positive = |of: &Scalar| Scalar::Greatest(vec![of.clone(), Scalar::Const(0)]);
                     let negative = |of: &Scalar| Scalar::Least(vec![of.clone(), Scalar::Const(0)]);
                     // GREATEST and LEAST skip nulls: without a price there is no product at all.
                     let known = |of: Scalar| when(Scalar::Not(Box::new(Scalar::IsNull(g.clone()))), of);
                     Ok(match value {
-                        Scalar::Greatest(_) => vec![(positive(h), known(positive(g))), (negative(h), known(negative(g)))],
+                        Scalar::Greatest(_) => {
+                            vec![(positive(h), known(positive(g))), (negative(h), known(negative(g)))]
+                        }
                         _ => vec![(positive(h), known(negative(g))), (negative(h), known(positive(g)))],
                     })
                 }
-                _ => Err(Error::unsupported("GREATEST and LEAST are split where they compare a product with 0")),
+                _ => Err(Error::unsupported(
+                    "GREATEST and LEAST are split where they compare a product with 0",
+                )),
             },
             _ => Err(Error::unsupported(format!("{value:?} is no sum of products of rows and prices"))),
         }
@@ -355,13 +370,21 @@ impl Split<'_> {
                         open.extend([*a, *b]);
                         continue;
                     }
-                    _ => return Err(Error::unsupported("a condition on rows and prices together is split at AND only")),
+                    _ => {
+                        return Err(Error::unsupported(
+                            "a condition on rows and prices together is split at AND only",
+                        ));
+                    }
                 },
                 Side::Row => &mut row,
                 Side::None | Side::Broadcast => &mut broadcast,
             };
             let before = std::mem::replace(side, Scalar::TRUE);
-            *side = if before == Scalar::TRUE { condition } else { Scalar::And(Box::new(before), Box::new(condition)) };
+            *side = if before == Scalar::TRUE {
+                condition
+            } else {
+                Scalar::And(Box::new(before), Box::new(condition))
+            };
         }
         Ok((row, broadcast))
     }
@@ -390,14 +413,19 @@ fn nested(
     let mut by = Vec::new();
     for expr in &inner.group_expr {
         match compile(expr, inner.input.schema(), &legs.columns, names)? {
-            Scalar::Column(column) if legs.inputs[column].lookup.is_none() => by.push(legs.inputs[column].column),
+            Scalar::Column(column) if legs.inputs[column].lookup.is_none() => {
+                by.push(legs.inputs[column].column)
+            }
             _ => return Err(Error::unsupported(format!("legs are grouped by their columns, not by {expr}"))),
         }
     }
     let mut factored = factor(&inner.aggr_expr, inner.input.schema(), &legs, None, names)?;
     factored.lookups = legs.lookups.clone();
     let columns: Vec<_> = (0..inner.schema.fields().len()).map(Scalar::Column).collect();
-    let row = projection.iter().map(|expr| compile(expr, &inner.schema, &columns, names)).collect::<Result<Vec<_>>>()?;
+    let row = projection
+        .iter()
+        .map(|expr| compile(expr, &inner.schema, &columns, names))
+        .collect::<Result<Vec<_>>>()?;
     let columns: Vec<_> = (0..row.len()).map(Scalar::Column).collect();
     let mut sums = Vec::new();
     for expr in &aggregate.aggr_expr {
@@ -406,7 +434,11 @@ fn nested(
         let mut condition = Scalar::TRUE;
         for expr in filter.into_iter().chain(params.filter.as_deref()) {
             let next = compile(expr, schema, &columns, names)?;
-            condition = if condition == Scalar::TRUE { next } else { Scalar::And(Box::new(condition), Box::new(next)) };
+            condition = if condition == Scalar::TRUE {
+                next
+            } else {
+                Scalar::And(Box::new(condition), Box::new(next))
+            };
         }
         match func.name() {
             "count" => sums.push(when(condition, Scalar::Const(1))),

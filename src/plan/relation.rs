@@ -44,7 +44,10 @@ pub struct Lookup {
 
 impl Relation {
     pub fn column(&self, name: &str) -> usize {
-        self.names.iter().position(|known| known == name).unwrap_or_else(|| panic!("the relation has no column {name}"))
+        self.names
+            .iter()
+            .position(|known| known == name)
+            .unwrap_or_else(|| panic!("the relation has no column {name}"))
     }
 }
 
@@ -86,7 +89,8 @@ pub fn relations(
                     .map(|expr| compile(expr, projection.input.schema(), &relation.columns, names))
                     .collect::<Result<_>>()?;
                 relation.columns = columns;
-                relation.names = projection.schema.fields().iter().map(|field| field.name().clone()).collect();
+                relation.names =
+                    projection.schema.fields().iter().map(|field| field.name().clone()).collect();
             }
             Ok(all)
         }
@@ -151,7 +155,9 @@ fn conditions(on: &[(Expr, Expr)], filter: Option<&Expr>) -> Vec<(Expr, Expr)> {
     let mut open: Vec<&Expr> = filter.into_iter().collect();
     while let Some(expr) = open.pop() {
         match expr {
-            Expr::BinaryExpr(BinaryExpr { left, op: Operator::And, right }) => open.extend([left.as_ref(), right]),
+            Expr::BinaryExpr(BinaryExpr { left, op: Operator::And, right }) => {
+                open.extend([left.as_ref(), right])
+            }
             Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => {
                 all.push((left.as_ref().clone(), right.as_ref().clone()));
             }
@@ -171,7 +177,9 @@ fn looked_up(plan: &LogicalPlan) -> Result<(String, Vec<String>)> {
             let fields = scan.source.schema().fields().iter().map(|field| field.name().clone()).collect();
             Ok((scan.table_name.to_string(), fields))
         }
-        other => Err(Error::unsupported(format!("a look-up reads a named relation, not {}", other.display()))),
+        other => {
+            Err(Error::unsupported(format!("a look-up reads a named relation, not {}", other.display())))
+        }
     }
 }
 

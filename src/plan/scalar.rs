@@ -5,10 +5,10 @@
 //! a node. The oracle runs the same SQL in DataFusion itself, so the two check each other.
 //! A result that needs more than 128 bits is no value, never a wrong one.
 
+use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::expr::{BinaryExpr, InList, ScalarFunction};
 use datafusion::logical_expr::{Cast, Expr, ExprSchemable, Operator};
-use datafusion::arrow::datatypes::DataType;
 
 use super::function;
 use crate::datum::{Datum, NULL, power_of_ten, round_product, round_quotient};
@@ -94,17 +94,21 @@ impl Scalar {
             Scalar::Add(a, b) => map2(a.evaluate(columns, len), b.evaluate(columns, len), len, |a, b| {
                 strict(a, b, |a, b| a.checked_add(b))
             }),
-            Scalar::Subtract(a, b) => map2(a.evaluate(columns, len), b.evaluate(columns, len), len, |a, b| {
-                strict(a, b, |a, b| a.checked_sub(b))
-            }),
-            Scalar::Multiply(a, b) => map2(a.evaluate(columns, len), b.evaluate(columns, len), len, |a, b| {
-                strict(a, b, multiply)
-            }),
+            Scalar::Subtract(a, b) => {
+                map2(a.evaluate(columns, len), b.evaluate(columns, len), len, |a, b| {
+                    strict(a, b, |a, b| a.checked_sub(b))
+                })
+            }
+            Scalar::Multiply(a, b) => {
+                map2(a.evaluate(columns, len), b.evaluate(columns, len), len, |a, b| strict(a, b, multiply))
+            }
             Scalar::Negate(a) => unary(a, &|a| if a == NULL { NULL } else { -a }),
             Scalar::Compare(comparison, a, b) => {
                 let (a, b) = (a.evaluate(columns, len), b.evaluate(columns, len));
                 let comparison = *comparison;
-                map2(a, b, len, |a, b| if a == NULL || b == NULL { NULL } else { Datum::from(comparison.holds(a, b)) })
+                map2(a, b, len, |a, b| {
+                    if a == NULL || b == NULL { NULL } else { Datum::from(comparison.holds(a, b)) }
+                })
             }
             Scalar::And(a, b) => map2(a.evaluate(columns, len), b.evaluate(columns, len), len, |a, b| {
                 if a == 0 || b == 0 {
@@ -129,13 +133,18 @@ impl Scalar {
             Scalar::Same(a, b) => {
                 map2(a.evaluate(columns, len), b.evaluate(columns, len), len, |a, b| Datum::from(a == b))
             }
-            Scalar::In(a, list) => unary(a, &|a| if a == NULL { NULL } else { Datum::from(list.contains(&a)) }),
+            Scalar::In(a, list) => {
+                unary(a, &|a| if a == NULL { NULL } else { Datum::from(list.contains(&a)) })
+            }
             Scalar::Case(branches, otherwise) => case(branches, otherwise, columns, len),
             Scalar::Coalesce(all) => fold(all, columns, len, |a, b| if a == NULL { b } else { a }),
             Scalar::Greatest(all) => fold(all, columns, len, |a, b| if b == NULL { a } else { a.max(b) }),
-            Scalar::Least(all) => fold(all, columns, len, |a, b| if a == NULL || b != NULL && b < a { b } else { a }),
+            Scalar::Least(all) => {
+                fold(all, columns, len, |a, b| if a == NULL || b != NULL && b < a { b } else { a })
+            }
             Scalar::RoundProduct(factors, scale) => {
-                let lanes: Vec<(Lane, u8)> = factors.iter().map(|(f, s)| (f.evaluate(columns, len), *s)).collect();
+                let lanes: Vec<(Lane, u8)> =
+                    factors.iter().map(|(f, s)| (f.evaluate(columns, len), *s)).collect();
                 let mut values = vec![(0, 0); lanes.len()];
                 let result = (0..len).map(|row| {
                     for (value, (lane, scale)) in values.iter_mut().zip(&lanes) {
@@ -206,7 +215,9 @@ impl Scalar {
 
     /// The expression with each column replaced.
     pub fn substitute(&self, with: &mut impl FnMut(usize) -> Scalar) -> Scalar {
-        let pair = |a: &Scalar, b: &Scalar, with: &mut _| (Box::new(a.substitute(with)), Box::new(b.substitute(with)));
+        let pair = |a: &Scalar, b: &Scalar, with: &mut _| {
+            (Box::new(a.substitute(with)), Box::new(b.substitute(with)))
+        };
         match self {
             Scalar::Column(column) => with(*column),
             Scalar::Const(datum) => Scalar::Const(*datum),
@@ -329,7 +340,12 @@ fn map2<'a>(a: Lane<'a>, b: Lane<'a>, len: usize, f: impl Fn(Datum, Datum) -> Da
     }
 }
 
-fn fold<'a>(all: &[Scalar], columns: &'a [Vec<Datum>], len: usize, f: impl Fn(Datum, Datum) -> Datum) -> Lane<'a> {
+fn fold<'a>(
+    all: &[Scalar],
+    columns: &'a [Vec<Datum>],
+    len: usize,
+    f: impl Fn(Datum, Datum) -> Datum,
+) -> Lane<'a> {
     let mut result = all[0].evaluate(columns, len);
     for one in &all[1..] {
         result = map2(result, one.evaluate(columns, len), len, &f);
@@ -337,7 +353,12 @@ fn fold<'a>(all: &[Scalar], columns: &'a [Vec<Datum>], len: usize, f: impl Fn(Da
     result
 }
 
-fn case<'a>(branches: &[(Scalar, Scalar)], otherwise: &Scalar, columns: &'a [Vec<Datum>], len: usize) -> Lane<'a> {
+fn case<'a>(
+    branches: &[(Scalar, Scalar)],
+    otherwise: &Scalar,
+    columns: &'a [Vec<Datum>],
+    len: usize,
+) -> Lane<'a> {
     let mut result = otherwise.evaluate(columns, len);
     for (condition, value) in branches.iter().rev() {
         let condition = condition.evaluate(columns, len);
@@ -403,9 +424,11 @@ impl Compiler<'_> {
                 for (when, then) in &case.when_then_expr {
                     let condition = match &case.expr {
                         None => self.compile(when)?,
-                        Some(of) => {
-                            Scalar::Compare(Comparison::Equal, boxed(self.compile(of)?), boxed(self.compile(when)?))
-                        }
+                        Some(of) => Scalar::Compare(
+                            Comparison::Equal,
+                            boxed(self.compile(of)?),
+                            boxed(self.compile(when)?),
+                        ),
                     };
                     branches.push((condition, self.compile(then)?));
                 }
@@ -478,7 +501,9 @@ impl Compiler<'_> {
         for argument in &call.args {
             arguments.push(self.compile(argument)?);
         }
-        let scales = |compiler: &Self| call.args.iter().map(|argument| compiler.scale(argument)).collect::<Result<Vec<_>>>();
+        let scales = |compiler: &Self| {
+            call.args.iter().map(|argument| compiler.scale(argument)).collect::<Result<Vec<_>>>()
+        };
         if let Some(scale) = function::product_scale(name) {
             let scales = scales(self)?;
             return Ok(Scalar::RoundProduct(arguments.into_iter().zip(scales).collect(), scale));
@@ -486,7 +511,9 @@ impl Compiler<'_> {
         if let Some(scale) = function::quotient_scale(name) {
             let scales = scales(self)?;
             let mut pairs = arguments.into_iter().zip(scales).map(Box::new);
-            let (Some(a), Some(b)) = (pairs.next(), pairs.next()) else { return Err(Error::unsupported(name)) };
+            let (Some(a), Some(b)) = (pairs.next(), pairs.next()) else {
+                return Err(Error::unsupported(name));
+            };
             return Ok(Scalar::RoundQuotient(a, b, scale));
         }
         match name {
@@ -505,16 +532,18 @@ impl Compiler<'_> {
     fn constant(&mut self, value: &ScalarValue) -> Result<Datum> {
         Ok(match value {
             value if value.is_null() => NULL,
-            ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)) | ScalarValue::LargeUtf8(Some(text)) => {
-                Datum::from(self.names.intern(text))
-            }
+            ScalarValue::Utf8(Some(text))
+            | ScalarValue::Utf8View(Some(text))
+            | ScalarValue::LargeUtf8(Some(text)) => Datum::from(self.names.intern(text)),
             ScalarValue::Boolean(Some(value)) => Datum::from(*value),
             ScalarValue::Int64(Some(value)) => Datum::from(*value),
             ScalarValue::Int32(Some(value)) => Datum::from(*value),
             ScalarValue::Date32(Some(value)) => Datum::from(*value),
             ScalarValue::TimestampMicrosecond(Some(value), _) => Datum::from(*value),
             ScalarValue::Decimal128(Some(value), ..) => *value,
-            other => return Err(Error::unsupported(format!("the constant {other} is not known to live views"))),
+            other => {
+                return Err(Error::unsupported(format!("the constant {other} is not known to live views")));
+            }
         })
     }
 }
@@ -523,14 +552,22 @@ impl Compiler<'_> {
 pub fn scale_of(data_type: &DataType) -> Option<u8> {
     match data_type {
         DataType::Decimal128(_, scale) if *scale >= 0 => Some(*scale as u8),
-        DataType::Int64 | DataType::Int32 | DataType::Int16 | DataType::Int8 | DataType::UInt64 | DataType::UInt32 => Some(0),
+        DataType::Int64
+        | DataType::Int32
+        | DataType::Int16
+        | DataType::Int8
+        | DataType::UInt64
+        | DataType::UInt32 => Some(0),
         _ => None,
     }
 }
 
 fn same_kind(a: &DataType, b: &DataType) -> bool {
     let text = |t: &DataType| matches!(t, DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8);
-    a == b || text(a) && text(b) || *a == DataType::Null || matches!((a, b), (DataType::Timestamp(..), DataType::Timestamp(..)))
+    a == b
+        || text(a) && text(b)
+        || *a == DataType::Null
+        || matches!((a, b), (DataType::Timestamp(..), DataType::Timestamp(..)))
 }
 
 /// More digits after the point, exactly; fewer would round and are refused.
@@ -539,13 +576,16 @@ fn rescale(scalar: Scalar, from: u8, to: u8) -> Result<Scalar> {
         (std::cmp::Ordering::Equal, scalar) => scalar,
         (std::cmp::Ordering::Less, Scalar::Const(NULL)) => Scalar::Const(NULL),
         (std::cmp::Ordering::Less, scalar) => {
-            Scalar::Multiply(Box::new(scalar), Box::new(Scalar::Const(power_of_ten(to - from)))).fold_constants()
+            Scalar::Multiply(Box::new(scalar), Box::new(Scalar::Const(power_of_ten(to - from))))
+                .fold_constants()
         }
         (std::cmp::Ordering::Greater, Scalar::Const(value)) if value % power_of_ten(from - to) == 0 => {
             Scalar::Const(value / power_of_ten(from - to))
         }
         (std::cmp::Ordering::Greater, _) => {
-            return Err(Error::unsupported(format!("a cast from {from} to {to} decimals would round; use a rounding function")));
+            return Err(Error::unsupported(format!(
+                "a cast from {from} to {to} decimals would round; use a rounding function"
+            )));
         }
     })
 }

@@ -22,9 +22,9 @@ use hashbrown::HashMap;
 
 use crate::datum::{Datum, NULL};
 use crate::schema::{Column, Schema, Table, Type};
+use crate::table::chunk::to_arrow;
 use crate::table::snapshot::Snapshot;
 use crate::table::{PartitionId, is_currency_code};
-use crate::table::chunk::to_arrow;
 
 /// Rows of one batch that a leaf hands out.
 const BATCH_ROWS: usize = 8192;
@@ -60,7 +60,12 @@ impl Inputs {
     pub fn at(self, snapshot: Arc<Snapshot>, unchanged: &[usize]) -> Inputs {
         let mut converted = self.converted.into_inner().expect("no reader panicked");
         converted.retain(|(table, _), _| unchanged.contains(table));
-        Inputs { snapshot, partitions: self.partitions, relations: HashMap::new(), converted: Mutex::new(converted) }
+        Inputs {
+            snapshot,
+            partitions: self.partitions,
+            relations: HashMap::new(),
+            converted: Mutex::new(converted),
+        }
     }
 
     fn read(&self, leaf: &Leaf, projection: &[usize], part: usize, parts: usize) -> Result<Vec<RecordBatch>> {
@@ -137,7 +142,9 @@ impl Inputs {
             }
         };
         match (&self.partitions, table.partition) {
-            (Some(chosen), Some(_)) => chosen.iter().filter_map(|&at| stored.partition(at as usize)).for_each(|rows| add(rows)),
+            (Some(chosen), Some(_)) => {
+                chosen.iter().filter_map(|&at| stored.partition(at as usize)).for_each(|rows| add(rows))
+            }
             _ => stored.partitions().for_each(|(_, rows)| add(rows)),
         }
         if !batch.is_empty() {
@@ -195,7 +202,8 @@ pub enum System {
 }
 
 impl System {
-    pub const ALL: [System; 5] = [System::Day, System::Instrument, System::Currency, System::Account, System::Selection];
+    pub const ALL: [System; 5] =
+        [System::Day, System::Instrument, System::Currency, System::Account, System::Selection];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -209,9 +217,11 @@ impl System {
 
     pub fn columns(self) -> &'static [(&'static str, Type)] {
         match self {
-            System::Day => {
-                &[("business_date", Type::Date), ("quotes_from", Type::Timestamp), ("evaluations_from", Type::Timestamp)]
-            }
+            System::Day => &[
+                ("business_date", Type::Date),
+                ("quotes_from", Type::Timestamp),
+                ("evaluations_from", Type::Timestamp),
+            ],
             System::Instrument => &[("instrument_id", Type::Text), ("currency_code", Type::Boolean)],
             System::Currency => &[("currency", Type::Text)],
             System::Account | System::Selection => &[("account_id", Type::Text)],
@@ -243,7 +253,11 @@ impl Leaf {
     pub fn system(system: System) -> Leaf {
         let field = |&(name, data_type): &(&str, Type)| Field::new(name, arrow_type(data_type), true);
         let fields: Vec<_> = system.columns().iter().map(field).collect();
-        Leaf { name: system.name().to_owned(), source: Source::System(system), schema: Arc::new(ArrowSchema::new(fields)) }
+        Leaf {
+            name: system.name().to_owned(),
+            source: Source::System(system),
+            schema: Arc::new(ArrowSchema::new(fields)),
+        }
     }
 
     /// The leaves of all base tables.
@@ -326,14 +340,16 @@ impl ScanExec {
             EmissionType::Incremental,
             Boundedness::Bounded,
         );
-        let leaf = Leaf { name: leaf.name.clone(), source: leaf.source.clone(), schema: Arc::clone(&leaf.schema) };
+        let leaf =
+            Leaf { name: leaf.name.clone(), source: leaf.source.clone(), schema: Arc::clone(&leaf.schema) };
         Ok(Arc::new(ScanExec { leaf, projection, partitions, properties: Arc::new(properties) }))
     }
 }
 
 impl DisplayAs for ScanExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<_> = self.projection.iter().map(|&at| self.leaf.schema.field(at).name().as_str()).collect();
+        let names: Vec<_> =
+            self.projection.iter().map(|&at| self.leaf.schema.field(at).name().as_str()).collect();
         write!(f, "ScanExec: {} [{}]", self.leaf.name, names.join(", "))
     }
 }
@@ -376,28 +392,29 @@ impl ExecutionPlan for ScanExec {
             .get_extension::<Inputs>()
             .ok_or_else(|| exec_datafusion_err!("a live plan is executed with its inputs"))?;
         let batches = inputs.read(&self.leaf, &self.projection, partition, self.partitions)?;
-        Ok(Box::pin(MemoryStream::try_new(batches, Arc::clone(self.properties.eq_properties.schema()), None)?))
+        Ok(Box::pin(MemoryStream::try_new(
+            batches,
+            Arc::clone(self.properties.eq_properties.schema()),
+            None,
+        )?))
     }
 }
 
 /// The datums of a column that DataFusion computed, text as codes of `names`.
-pub fn from_arrow(
-    array: &ArrayRef,
-    names: &mut crate::dictionary::Dictionary,
-) -> Result<Vec<Datum>> {
+pub fn from_arrow(array: &ArrayRef, names: &mut crate::dictionary::Dictionary) -> Result<Vec<Datum>> {
     use datafusion::arrow::array::{Array, AsArray};
-    use datafusion::arrow::datatypes::{
-        Date32Type, Decimal128Type, Int64Type, TimestampMicrosecondType,
-    };
+    use datafusion::arrow::datatypes::{Date32Type, Decimal128Type, Int64Type, TimestampMicrosecondType};
     let rows = 0..array.len();
     Ok(match array.data_type() {
         DataType::Utf8 => {
             let texts = array.as_string::<i32>();
-            rows.map(|row| if texts.is_null(row) { NULL } else { names.intern(texts.value(row)).into() }).collect()
+            rows.map(|row| if texts.is_null(row) { NULL } else { names.intern(texts.value(row)).into() })
+                .collect()
         }
         DataType::Utf8View => {
             let texts = array.as_string_view();
-            rows.map(|row| if texts.is_null(row) { NULL } else { names.intern(texts.value(row)).into() }).collect()
+            rows.map(|row| if texts.is_null(row) { NULL } else { names.intern(texts.value(row)).into() })
+                .collect()
         }
         DataType::Boolean => {
             let flags = array.as_boolean();

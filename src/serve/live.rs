@@ -58,18 +58,24 @@ fn view_measures(engine: &mut Engine, name: &str) -> Result<Vec<catalog::Measure
     let columns = engine.view(view).columns().to_vec();
     engine.close(view);
     let declared = engine.grouped_view(name).measures;
-    let measure = |(column, declared): (&crate::view::result::Column, &crate::plan::grouped::Measure)| catalog::Measure {
-        name: column.name.clone(),
-        title: title(&column.name),
-        unit: column.unit,
-        basis: declared.basis,
-        scale: match column.form {
-            Form::Decimal { scale } => scale,
-            _ => 0,
-        },
-        doc: doc(&column.name, &declared.kind),
+    let measure = |(column, declared): (&crate::view::result::Column, &crate::plan::grouped::Measure)| {
+        catalog::Measure {
+            name: column.name.clone(),
+            title: title(&column.name),
+            unit: column.unit,
+            basis: declared.basis,
+            scale: match column.form {
+                Form::Decimal { scale } => scale,
+                _ => 0,
+            },
+            doc: doc(&column.name, &declared.kind),
+        }
     };
-    debug_assert!(declared.iter().all(|m| !matches!(m.kind, MeasureKind::Weight { .. }) || m.name.starts_with("weight")));
+    debug_assert!(
+        declared
+            .iter()
+            .all(|m| !matches!(m.kind, MeasureKind::Weight { .. }) || m.name.starts_with("weight"))
+    );
     debug_assert!(columns.iter().all(|column| column.unit != Unit::Text));
     Ok(columns.iter().zip(&declared).map(measure).collect())
 }
@@ -149,7 +155,8 @@ impl Views for Live {
         };
         let mut accounts: Vec<_> = snapshot.accounts.iter().map(account).collect();
         accounts.sort_unstable_by(|a, b| a.id.cmp(&b.id));
-        let mut currencies: Vec<_> = snapshot.currencies.iter().map(|&code| dictionaries.names.text(code).to_owned()).collect();
+        let mut currencies: Vec<_> =
+            snapshot.currencies.iter().map(|&code| dictionaries.names.text(code).to_owned()).collect();
         currencies.sort_unstable();
         let mut portfolios: HashSet<Datum> = HashSet::new();
         for name in ["base.sod_holding", "base.order_events", "base.cash_movement"] {
@@ -169,7 +176,11 @@ impl Views for Live {
             default_group_by: vec!["sector".to_owned()],
             exposures: true,
             portfolios: *name == "pid_carve_out",
-            measures: self.measures.iter().find(|(known, _)| known == name).map_or(Vec::new(), |(_, m)| m.clone()),
+            measures: self
+                .measures
+                .iter()
+                .find(|(known, _)| known == name)
+                .map_or(Vec::new(), |(_, m)| m.clone()),
         };
         let views = VIEWS.iter().map(view).collect();
         Catalog { status: self.status(), accounts, portfolios, currencies, views }
@@ -200,7 +211,12 @@ impl Ticking for Live {
     }
 
     fn gauges(&self, _: Timestamp) -> Gauges {
-        let rows = self.engine.schema().tables.iter().map(|table| (table.name.clone(), self.engine.tables().len(table.id) as u64));
+        let rows = self
+            .engine
+            .schema()
+            .tables
+            .iter()
+            .map(|table| (table.name.clone(), self.engine.tables().len(table.id) as u64));
         Gauges {
             rows: rows.collect(),
             source_lag_us: Vec::new(),

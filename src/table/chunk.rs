@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    ArrayRef, BooleanArray, Date32Array, Decimal128Array, Int64Array, StringBuilder, TimestampMicrosecondArray,
+    ArrayRef, BooleanArray, Date32Array, Decimal128Array, Int64Array, StringBuilder,
+    TimestampMicrosecondArray,
 };
 use datafusion::arrow::buffer::{NullBuffer, ScalarBuffer};
 
@@ -30,9 +31,15 @@ pub enum ColumnChunk {
 impl ColumnChunk {
     pub fn new(data_type: Type) -> ColumnChunk {
         match data_type {
-            Type::Text | Type::Id | Type::Date | Type::Boolean => ColumnChunk::Narrow(ScalarBuffer::from(vec![])),
-            Type::Decimal { precision, .. } if precision > 18 => ColumnChunk::Wide(ScalarBuffer::from(vec![])),
-            Type::Decimal { .. } | Type::Timestamp | Type::Integer => ColumnChunk::Plain(ScalarBuffer::from(vec![])),
+            Type::Text | Type::Id | Type::Date | Type::Boolean => {
+                ColumnChunk::Narrow(ScalarBuffer::from(vec![]))
+            }
+            Type::Decimal { precision, .. } if precision > 18 => {
+                ColumnChunk::Wide(ScalarBuffer::from(vec![]))
+            }
+            Type::Decimal { .. } | Type::Timestamp | Type::Integer => {
+                ColumnChunk::Plain(ScalarBuffer::from(vec![]))
+            }
         }
     }
 
@@ -98,7 +105,8 @@ fn replace<T: datafusion::arrow::datatypes::ArrowNativeType>(
     let mut vector = match taken.into_inner().into_vec::<T>() {
         Ok(vector) => vector,
         Err(shared) => {
-            let mut copy = Vec::with_capacity(CHUNK_ROWS.min((shared.len() / size_of::<T>() + 1).next_power_of_two()));
+            let mut copy =
+                Vec::with_capacity(CHUNK_ROWS.min((shared.len() / size_of::<T>() + 1).next_power_of_two()));
             copy.extend_from_slice(shared.typed_data::<T>());
             copy
         }
@@ -168,7 +176,8 @@ pub fn to_arrow(values: &[Datum], data_type: Type, table: TableId, dictionaries:
     let or_zero = |datum: Datum| if datum == NULL { 0 } else { datum };
     match data_type {
         Type::Text | Type::Id => {
-            let dictionary = if data_type == Type::Id { dictionaries.keys(table) } else { &dictionaries.names };
+            let dictionary =
+                if data_type == Type::Id { dictionaries.keys(table) } else { &dictionaries.names };
             let mut builder = StringBuilder::with_capacity(values.len(), values.len() * 8);
             for &datum in values {
                 builder.append_option((datum != NULL).then(|| dictionary.text(datum as u32)));
@@ -178,13 +187,22 @@ pub fn to_arrow(values: &[Datum], data_type: Type, table: TableId, dictionaries:
         Type::Decimal { precision, scale } => {
             let buffer = values.iter().map(|&datum| or_zero(datum)).collect();
             let array = Decimal128Array::new(buffer, nulls());
-            Arc::new(array.with_precision_and_scale(precision, scale as i8).expect("a schema's decimal is valid"))
+            Arc::new(
+                array.with_precision_and_scale(precision, scale as i8).expect("a schema's decimal is valid"),
+            )
         }
-        Type::Date => Arc::new(Date32Array::new(values.iter().map(|&d| or_zero(d) as i32).collect(), nulls())),
-        Type::Timestamp => {
-            Arc::new(TimestampMicrosecondArray::new(values.iter().map(|&d| or_zero(d) as i64).collect(), nulls()))
+        Type::Date => {
+            Arc::new(Date32Array::new(values.iter().map(|&d| or_zero(d) as i32).collect(), nulls()))
         }
-        Type::Integer => Arc::new(Int64Array::new(values.iter().map(|&d| or_zero(d) as i64).collect(), nulls())),
-        Type::Boolean => Arc::new(BooleanArray::new(values.iter().map(|&d| or_zero(d) != 0).collect(), nulls())),
+        Type::Timestamp => Arc::new(TimestampMicrosecondArray::new(
+            values.iter().map(|&d| or_zero(d) as i64).collect(),
+            nulls(),
+        )),
+        Type::Integer => {
+            Arc::new(Int64Array::new(values.iter().map(|&d| or_zero(d) as i64).collect(), nulls()))
+        }
+        Type::Boolean => {
+            Arc::new(BooleanArray::new(values.iter().map(|&d| or_zero(d) != 0).collect(), nulls()))
+        }
     }
 }

@@ -255,7 +255,10 @@ impl Tables {
     /// Cost: O(records); no row is visited that no record names, but at a switch of the business date.
     pub fn apply(&mut self, changes: &[Changes]) -> Delta {
         let schema = Arc::clone(&self.schema);
-        let mut delta = Delta { tables: schema.tables.iter().map(|_| TableDelta::default()).collect(), ..Delta::default() };
+        let mut delta = Delta {
+            tables: schema.tables.iter().map(|_| TableDelta::default()).collect(),
+            ..Delta::default()
+        };
         for table in &schema.tables {
             for batch in changes.iter().filter(|batch| batch.table == table.id) {
                 self.apply_batch(table, batch, &mut delta);
@@ -280,12 +283,19 @@ impl Tables {
                         self.hold(table, row[column] as i32, row, delta);
                         continue;
                     }
-                    if table.id == self.ids.holding && self.day.is_some_and(|day| row[self.ids.holding_date] < Datum::from(day)) {
+                    if table.id == self.ids.holding
+                        && self.day.is_some_and(|day| row[self.ids.holding_date] < Datum::from(day))
+                    {
                         // A holding's date is part of its key: one of a past day never counts again.
                         delta.outdated += 1;
                         continue;
                     }
                     self.upsert(table, row, &mut run, delta);
+                    if table.id == self.ids.date {
+                        // Each date in turn: one that is announced and incomplete does not hide the one before.
+                        self.flush(table, &mut run, delta);
+                        self.move_day(delta);
+                    }
                 }
                 Op::Delete => {
                     self.flush(table, &mut run, delta);
@@ -326,7 +336,8 @@ impl Tables {
         let key = table.key.iter().map(|&column| row[column]);
         let home = self.home(table, row, partition);
         let store = &mut self.stores[table.id];
-        let found = home.and_then(|home| store.partitions[home as usize].find(table, key).map(|at| (home, at)));
+        let found =
+            home.and_then(|home| store.partitions[home as usize].find(table, key).map(|at| (home, at)));
         let Some((home, at)) = found else {
             run.push(table, row);
             return;
@@ -442,7 +453,9 @@ impl Tables {
             hashbrown::hash_map::Entry::Vacant(vacant) => {
                 vacant.insert(row.to_vec());
             }
-            hashbrown::hash_map::Entry::Occupied(mut found) if found.get()[table.version] < row[table.version] => {
+            hashbrown::hash_map::Entry::Occupied(mut found)
+                if found.get()[table.version] < row[table.version] =>
+            {
                 found.insert(row.to_vec());
             }
             hashbrown::hash_map::Entry::Occupied(_) => delta.outdated += 1,
@@ -486,7 +499,7 @@ impl Tables {
             None => self.holdings_by_day.iter().rev().find(|(_, count)| **count > 0).map(|(date, _)| *date),
         };
         let Some(next) = next.filter(|&next| self.day.is_none_or(|day| next > day)) else { return };
-        delta.day_before = Some(self.day);
+        delta.day_before.get_or_insert(self.day);
         self.day = Some(next);
         self.retire_holdings(next, delta);
         let later = self.held.split_off(&(next + 1));
@@ -563,7 +576,10 @@ impl Tables {
     /// Bytes of all columns and indexes.
     pub fn bytes(&self) -> usize {
         let partition = |partition: &Partition| partition.rows().bytes() + partition.index_bytes();
-        self.stores.iter().map(|s| s.partitions.iter().map(partition).sum::<usize>() + s.homes.capacity() * 4).sum()
+        self.stores
+            .iter()
+            .map(|s| s.partitions.iter().map(partition).sum::<usize>() + s.homes.capacity() * 4)
+            .sum()
     }
 }
 

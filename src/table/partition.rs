@@ -82,7 +82,9 @@ impl Partition {
     pub fn find(&self, table: &Table, key: impl Iterator<Item = Datum> + Clone) -> Option<Row> {
         let hash = hash_key(key.clone());
         let rows = &self.rows;
-        let same = |&row: &Row| table.key.iter().zip(key.clone()).all(|(&column, datum)| rows.get(row, column) == datum);
+        let same = |&row: &Row| {
+            table.key.iter().zip(key.clone()).all(|(&column, datum)| rows.get(row, column) == datum)
+        };
         self.index.find(hash, same).copied()
     }
 

@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, RwLock};
 
-use super::{Day, PartitionId};
 use super::partition::Rows;
+use super::{Day, PartitionId};
 use crate::clock::Timestamp;
 use crate::datum::{Datum, NULL};
 use crate::dictionary::{Code, Dictionaries};
@@ -25,7 +25,9 @@ impl TableSnapshot {
     pub fn partitions(&self) -> impl Iterator<Item = (PartitionId, &Arc<Rows>)> {
         let number = |block: usize, at: usize| (block * BLOCK + at) as PartitionId;
         let blocks = self.blocks.iter().enumerate();
-        blocks.flat_map(move |(block, rows)| rows.iter().enumerate().map(move |(at, rows)| (number(block, at), rows)))
+        blocks.flat_map(move |(block, rows)| {
+            rows.iter().enumerate().map(move |(at, rows)| (number(block, at), rows))
+        })
     }
 
     pub fn partition(&self, number: usize) -> Option<&Arc<Rows>> {

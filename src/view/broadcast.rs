@@ -51,7 +51,12 @@ const NAMES: [(&str, DomainOf); 5] = [
 
 impl Broadcasts {
     /// Compiles the relations; they have no rows yet.
-    pub fn new(schema: &Schema, catalog: &Catalog, currency: &str, dictionaries: &RwLock<Dictionaries>) -> Result<Broadcasts> {
+    pub fn new(
+        schema: &Schema,
+        catalog: &Catalog,
+        currency: &str,
+        dictionaries: &RwLock<Dictionaries>,
+    ) -> Result<Broadcasts> {
         let parameters = Parameters { currency: currency.to_owned(), exclude_cash: false };
         let mut planner = Planner::new(schema, 1);
         let mut all = Vec::with_capacity(NAMES.len());
@@ -97,7 +102,9 @@ impl Broadcast {
         let rows = self.domain(tables).len();
         let inputs = self.inputs(before, tables, snapshot);
         let mut changed: HashSet<u32> = HashSet::new();
-        for ((column, was_changed), scalar) in self.columns.iter_mut().zip(&mut self.changed).zip(&self.relation.columns) {
+        for ((column, was_changed), scalar) in
+            self.columns.iter_mut().zip(&mut self.changed).zip(&self.relation.columns)
+        {
             let known = column.len();
             *was_changed = false;
             let new = scalar.evaluate(&inputs, rows).into_vec(rows);
@@ -119,7 +126,8 @@ impl Broadcast {
         let rows = domain.len();
         let mut inputs: Vec<Vec<Datum>> = Vec::with_capacity(self.relation.inputs.len());
         let mut used = vec![false; self.relation.inputs.len()];
-        let mut mark = |scalar: &crate::plan::scalar::Scalar| scalar.columns(&mut |column| used[column] = true);
+        let mut mark =
+            |scalar: &crate::plan::scalar::Scalar| scalar.columns(&mut |column| used[column] = true);
         self.relation.columns.iter().for_each(&mut mark);
         for lookup in &self.relation.lookups {
             lookup.keys.iter().for_each(|(_, scalar)| mark(scalar));
@@ -137,7 +145,13 @@ impl Broadcast {
                     let rows_of = found[lookup].get_or_insert_with(|| {
                         find(&self.relation.lookups[lookup], &inputs, rows, before, tables)
                     });
-                    let value = reader(&self.relation.lookups[lookup].relation, input.column, before, tables, snapshot);
+                    let value = reader(
+                        &self.relation.lookups[lookup].relation,
+                        input.column,
+                        before,
+                        tables,
+                        snapshot,
+                    );
                     rows_of.iter().map(|&row| if row == NOWHERE { NULL } else { value(row) }).collect()
                 }
             };
@@ -158,7 +172,13 @@ fn domain(of: DomainOf, tables: &Tables) -> &Domain {
 }
 
 /// A column of a relation's own rows.
-fn driver(source: &str, column: usize, domain: &Domain, before: &[Broadcast], snapshot: &Snapshot) -> Vec<Datum> {
+fn driver(
+    source: &str,
+    column: usize,
+    domain: &Domain,
+    before: &[Broadcast],
+    snapshot: &Snapshot,
+) -> Vec<Datum> {
     if let Some(broadcast) = before.iter().find(|broadcast| broadcast.name == source) {
         return broadcast.columns[column].clone();
     }
@@ -173,7 +193,13 @@ fn driver(source: &str, column: usize, domain: &Domain, before: &[Broadcast], sn
 }
 
 /// The row each of `rows` rows looks up.
-pub fn find(lookup: &Lookup, inputs: &[Vec<Datum>], rows: usize, before: &[Broadcast], tables: &Tables) -> Vec<u32> {
+pub fn find(
+    lookup: &Lookup,
+    inputs: &[Vec<Datum>],
+    rows: usize,
+    before: &[Broadcast],
+    tables: &Tables,
+) -> Vec<u32> {
     if lookup.keys.is_empty() {
         return vec![0; rows];
     }
@@ -191,7 +217,11 @@ pub fn find(lookup: &Lookup, inputs: &[Vec<Datum>], rows: usize, before: &[Broad
     let table = tables.schema().table(&lookup.relation);
     let number = |row: usize| {
         let key = lanes.iter().map(move |lane| lane.get(row));
-        if key.clone().any(|datum| datum == NULL) { NOWHERE } else { tables.find(table.id, key).unwrap_or(NOWHERE) }
+        if key.clone().any(|datum| datum == NULL) {
+            NOWHERE
+        } else {
+            tables.find(table.id, key).unwrap_or(NOWHERE)
+        }
     };
     (0..rows).map(number).collect()
 }

@@ -48,7 +48,13 @@ impl FactoredState {
     ///
     /// # Errors
     /// `Data` where a sum leaves 128 bits.
-    pub fn keep(&mut self, plan: &Factored, group: GroupId, pair: Pair, deltas: impl Iterator<Item = Datum>) -> Result<()> {
+    pub fn keep(
+        &mut self,
+        plan: &Factored,
+        group: GroupId,
+        pair: Pair,
+        deltas: impl Iterator<Item = Datum>,
+    ) -> Result<()> {
         let slot = self.slot(plan, group, pair);
         for (kept, delta) in self.cells[slot as usize].kept.iter_mut().zip(deltas) {
             *kept = kept.checked_add(delta).ok_or_else(overflow)?;
@@ -106,7 +112,8 @@ impl FactoredState {
             }
             if matches!(plan.aggregates[at], Applied::Sum(_)) {
                 let sum = &mut self.sums[cell.group as usize][at];
-                *sum = multiply(cell.kept[kept], delta).and_then(|d| sum.checked_add(d)).ok_or_else(overflow)?;
+                *sum =
+                    multiply(cell.kept[kept], delta).and_then(|d| sum.checked_add(d)).ok_or_else(overflow)?;
             }
             self.touched.push(cell.group);
         }
@@ -116,14 +123,19 @@ impl FactoredState {
     /// The aggregates of a group.
     pub fn values(&self, plan: &Factored, group: GroupId) -> Vec<Datum> {
         let Some(sums) = self.sums.get(group as usize) else {
-            return plan.aggregates.iter().map(|a| if matches!(a, Applied::Sum(_)) { 0 } else { NULL }).collect();
+            return plan
+                .aggregates
+                .iter()
+                .map(|a| if matches!(a, Applied::Sum(_)) { 0 } else { NULL })
+                .collect();
         };
         let mut term = 0;
         let mut values = Vec::with_capacity(sums.len());
         for (sum, aggregate) in sums.iter().zip(&plan.aggregates) {
             let present = |kept: usize, term: usize| {
                 let slots = self.by_group[group as usize].iter().map(|&slot| &self.cells[slot as usize]);
-                slots.filter(move |cell| cell.kept[kept] != 0)
+                slots
+                    .filter(move |cell| cell.kept[kept] != 0)
                     .map(move |cell| self.applied[term][cell.pair as usize])
                     .filter(|&value| value != NULL)
             };
@@ -174,7 +186,13 @@ impl FactoredState {
 }
 
 /// Adds `deltas` of what is kept, at the prices that stand, to a group's sums.
-fn move_sums(sums: &mut [i128], plan: &Factored, applied: &[Vec<Datum>], pair: Pair, deltas: &[Datum]) -> Result<()> {
+fn move_sums(
+    sums: &mut [i128],
+    plan: &Factored,
+    applied: &[Vec<Datum>],
+    pair: Pair,
+    deltas: &[Datum],
+) -> Result<()> {
     let mut term = 0;
     for (sum, aggregate) in sums.iter_mut().zip(&plan.aggregates) {
         let Applied::Sum(products) = aggregate else {
@@ -215,5 +233,7 @@ pub fn terms(plan: &Factored) -> impl Iterator<Item = &crate::plan::scalar::Scal
 }
 
 fn overflow() -> Error {
-    Error::data("a sum has more than 38 digits; take fewer accounts, or mend the price or quantity that is out of proportion")
+    Error::data(
+        "a sum has more than 38 digits; take fewer accounts, or mend the price or quantity that is out of proportion",
+    )
 }

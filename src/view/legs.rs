@@ -66,7 +66,10 @@ impl Legs {
 
     /// The place of a leg's column.
     pub fn column(&self, name: &str) -> usize {
-        self.names.iter().position(|known| known == name).unwrap_or_else(|| panic!("a leg has no column {name}"))
+        self.names
+            .iter()
+            .position(|known| known == name)
+            .unwrap_or_else(|| panic!("a leg has no column {name}"))
     }
 
     pub fn names(&self) -> &[String] {
@@ -162,9 +165,11 @@ fn inputs(
             _ if !used[at] => Vec::new(),
             None => rows.data.iter().skip(input.column).step_by(width).copied().collect(),
             Some(lookup) => {
-                let numbers = found[lookup]
-                    .get_or_insert_with(|| find(&branch.lookups[lookup], &inputs, rows.len(), &broadcasts.all, tables));
-                let value = reader(&branch.lookups[lookup].relation, input.column, &broadcasts.all, tables, snapshot);
+                let numbers = found[lookup].get_or_insert_with(|| {
+                    find(&branch.lookups[lookup], &inputs, rows.len(), &broadcasts.all, tables)
+                });
+                let value =
+                    reader(&branch.lookups[lookup].relation, input.column, &broadcasts.all, tables, snapshot);
                 numbers.iter().map(|&number| if number == NOWHERE { NULL } else { value(number) }).collect()
             }
         };

@@ -174,7 +174,13 @@ impl Maintained {
     }
 
     /// Computes the view from all rows.
-    pub fn rebuild(&mut self, legs: &Legs, broadcasts: &Broadcasts, tables: &Tables, snapshot: &Snapshot) -> Result<()> {
+    pub fn rebuild(
+        &mut self,
+        legs: &Legs,
+        broadcasts: &Broadcasts,
+        tables: &Tables,
+        snapshot: &Snapshot,
+    ) -> Result<()> {
         for level in &mut self.levels {
             level.groups.clear();
             level.keys.clear();
@@ -204,7 +210,12 @@ impl Maintained {
 
     /// Whether a change of instruments or accounts moves rows between the groups of this view, or changes
     /// the legs themselves, so that it is computed anew.
-    pub fn moved_by(&self, instrument: &dyn Fn(usize) -> bool, account: &dyn Fn(usize) -> bool, rows: bool) -> bool {
+    pub fn moved_by(
+        &self,
+        instrument: &dyn Fn(usize) -> bool,
+        account: &dyn Fn(usize) -> bool,
+        rows: bool,
+    ) -> bool {
         let fields = self.levels.last().map_or(&[][..], |level| level.fields.as_slice());
         fields.iter().any(|field| match *field {
             Field::Leg(_) => false,
@@ -228,7 +239,8 @@ impl Maintained {
     ) -> Result<()> {
         self.add(delta, Sums::Now, broadcasts, tables, snapshot)?;
         if !instruments.is_empty() {
-            let changed = |code: Datum| tables.instruments.find(code as Code).is_some_and(|n| instruments.contains(&n));
+            let changed =
+                |code: Datum| tables.instruments.find(code as Code).is_some_and(|n| instruments.contains(&n));
             let members = self.pairs.members.iter().enumerate();
             let pairs: Vec<Pair> =
                 members.filter(|(_, (a, b))| changed(*a) || changed(*b)).map(|(at, _)| at as Pair).collect();
@@ -240,8 +252,11 @@ impl Maintained {
     /// The groups of every level, the total first.
     pub fn levels(&self) -> Vec<Vec<Group>> {
         let level = |level: &Level| {
-            let shown = (0..level.keys.len()).filter(|&group| level.legs[group] > 0 || level.fields.is_empty());
-            shown.map(|group| Group { key: level.keys[group].clone(), cells: level.cells[group].clone() }).collect()
+            let shown =
+                (0..level.keys.len()).filter(|&group| level.legs[group] > 0 || level.fields.is_empty());
+            shown
+                .map(|group| Group { key: level.keys[group].clone(), cells: level.cells[group].clone() })
+                .collect()
         };
         self.levels.iter().map(level).collect()
     }
@@ -263,7 +278,10 @@ impl Maintained {
         let chosen: Vec<usize> = (0..legs.len())
             .filter(|&at| {
                 self.accounts.as_ref().is_none_or(|accounts| accounts.contains(&legs.accounts[at]))
-                    && self.portfolios.as_ref().is_none_or(|p| p.contains(&legs.columns[self.names.portfolio][at]))
+                    && self
+                        .portfolios
+                        .as_ref()
+                        .is_none_or(|p| p.contains(&legs.columns[self.names.portfolio][at]))
             })
             .collect();
         if chosen.is_empty() {
@@ -289,7 +307,12 @@ impl Maintained {
             .iter()
             .map(|part| match part.net_by {
                 Some(_) => Vec::new(),
-                None => part.factored.kept.iter().map(|h| h.evaluate(&legs.columns, legs.len()).into_vec(legs.len())).collect(),
+                None => part
+                    .factored
+                    .kept
+                    .iter()
+                    .map(|h| h.evaluate(&legs.columns, legs.len()).into_vec(legs.len()))
+                    .collect(),
             })
             .collect();
         let Maintained { levels, parts, names, .. } = self;
@@ -304,7 +327,11 @@ impl Maintained {
             for ((part, state), linear) in parts.iter().zip(&mut level.parts).zip(&linear) {
                 let nets;
                 let rows = match &part.net_by {
-                    None => Rows { deltas: linear, place: &|n| chosen[n], sign: &|n| legs.weights[chosen[n]].into() },
+                    None => Rows {
+                        deltas: linear,
+                        place: &|n| chosen[n],
+                        sign: &|n| legs.weights[chosen[n]].into(),
+                    },
                     Some(by) => {
                         nets = state.nets.add(part, by, legs, &chosen, &groups);
                         Rows { deltas: &nets, place: &|n| n, sign: &|_| 1 }
@@ -329,7 +356,13 @@ impl Maintained {
         nets
     }
 
-    fn reprice(&mut self, pairs: &[Pair], broadcasts: &Broadcasts, tables: &Tables, snapshot: &Snapshot) -> Result<()> {
+    fn reprice(
+        &mut self,
+        pairs: &[Pair],
+        broadcasts: &Broadcasts,
+        tables: &Tables,
+        snapshot: &Snapshot,
+    ) -> Result<()> {
         if pairs.is_empty() {
             return Ok(());
         }
@@ -361,15 +394,28 @@ impl Maintained {
         let member = |&pair: &Pair| self.pairs.members[pair as usize];
         for input in &plan.inputs {
             let column = match input.lookup {
-                None if input.column == self.names.instrument => pairs.iter().map(|pair| member(pair).0).collect(),
-                None if input.column == self.names.priced_as => pairs.iter().map(|pair| member(pair).1).collect(),
+                None if input.column == self.names.instrument => {
+                    pairs.iter().map(|pair| member(pair).0).collect()
+                }
+                None if input.column == self.names.priced_as => {
+                    pairs.iter().map(|pair| member(pair).1).collect()
+                }
                 None => Vec::new(),
                 Some(lookup) => {
                     let numbers = found[lookup].get_or_insert_with(|| {
                         find(&plan.lookups[lookup], &inputs, pairs.len(), &broadcasts.all, tables)
                     });
-                    let value = reader(&plan.lookups[lookup].relation, input.column, &broadcasts.all, tables, snapshot);
-                    numbers.iter().map(|&number| if number == NOWHERE { NULL } else { value(number) }).collect()
+                    let value = reader(
+                        &plan.lookups[lookup].relation,
+                        input.column,
+                        &broadcasts.all,
+                        tables,
+                        snapshot,
+                    );
+                    numbers
+                        .iter()
+                        .map(|&number| if number == NOWHERE { NULL } else { value(number) })
+                        .collect()
                 }
             };
             inputs.push(column);
@@ -385,7 +431,8 @@ impl Maintained {
             if level.fields.is_empty() {
                 level.group(Vec::new());
             }
-            let mut touched: HashSet<GroupId> = (level.cells.len() as GroupId..level.keys.len() as GroupId).collect();
+            let mut touched: HashSet<GroupId> =
+                (level.cells.len() as GroupId..level.keys.len() as GroupId).collect();
             for (part, state) in parts.iter().zip(&mut level.parts) {
                 touched.extend(state.settle(part)?);
             }
@@ -401,7 +448,11 @@ impl Maintained {
             for cells in &mut level.cells {
                 for (at, measure) in view.measures.iter().enumerate() {
                     if let MeasureKind::Weight { of } = &measure.kind {
-                        let of = view.measures.iter().position(|m| m.name == *of).expect("a weight names a measure");
+                        let of = view
+                            .measures
+                            .iter()
+                            .position(|m| m.name == *of)
+                            .expect("a weight names a measure");
                         cells[at] = weight(cells[of], nav[of]);
                     }
                 }
@@ -436,7 +487,8 @@ impl Level {
         let field = |field: &Field| match *field {
             Field::Leg(column) => legs.columns[column][at],
             Field::Instrument(column) => {
-                let number = tables.instruments.find(instrument as Code).expect("a leg's instrument is known");
+                let number =
+                    tables.instruments.find(instrument as Code).expect("a leg's instrument is known");
                 broadcasts.get("instrument").columns[column][number as usize]
             }
             Field::Account(column) => {
@@ -465,10 +517,21 @@ struct Rows<'a> {
 
 impl Nets {
     /// Adds legs to their nets; returns what each changes in the functions that are kept, column by column.
-    fn add(&mut self, part: &Part, by: &[usize], legs: &LegSet, chosen: &[usize], groups: &[GroupId]) -> Vec<Vec<Datum>> {
+    fn add(
+        &mut self,
+        part: &Part,
+        by: &[usize],
+        legs: &LegSet,
+        chosen: &[usize],
+        groups: &[GroupId],
+    ) -> Vec<Vec<Datum>> {
         if self.columns.is_empty() {
             let mut columns = BTreeSet::new();
-            part.factored.kept.iter().for_each(|h| h.columns(&mut |column| { columns.insert(column); }));
+            part.factored.kept.iter().for_each(|h| {
+                h.columns(&mut |column| {
+                    columns.insert(column);
+                })
+            });
             self.columns = columns.into_iter().collect();
         }
         let width = legs.columns.len();
@@ -558,9 +621,13 @@ impl PartState {
     fn outputs(&self, part: &Part, group: GroupId) -> Vec<Datum> {
         let aggregates = match &part.nested {
             None => self.factored.values(&part.factored, group),
-            Some(nested) => {
-                self.inner.sums.get(group as usize).cloned().filter(|sums| !sums.is_empty()).unwrap_or_else(|| vec![0; nested.sums.len()])
-            }
+            Some(nested) => self
+                .inner
+                .sums
+                .get(group as usize)
+                .cloned()
+                .filter(|sums| !sums.is_empty())
+                .unwrap_or_else(|| vec![0; nested.sums.len()]),
         };
         part.outputs.iter().map(|(_, scalar)| scalar.evaluate_one(&aggregates)).collect()
     }
@@ -585,7 +652,9 @@ impl Inner {
 
 /// A group's measures; weights are left for later.
 fn cells(view: &GroupedView, measures: &Relation, parts: &[Vec<Datum>]) -> Vec<Cell> {
-    let value = |input: &crate::plan::relation::Input| vec![parts[input.lookup.map_or(0, |lookup| lookup + 1)][input.column]];
+    let value = |input: &crate::plan::relation::Input| {
+        vec![parts[input.lookup.map_or(0, |lookup| lookup + 1)][input.column]]
+    };
     let inputs: Vec<Vec<Datum>> = measures.inputs.iter().map(value).collect();
     let column = |name: &str| measures.columns[measures.column(name)].evaluate(&inputs, 1).get(0);
     let cell = |measure: &crate::plan::grouped::Measure| match measure.kind {

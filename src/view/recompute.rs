@@ -16,7 +16,9 @@ use crate::datum::{Datum, NULL, round_quotient};
 use crate::error::{Error, Result};
 use crate::plan::catalog::{Catalog, Parameters, Planner};
 use crate::plan::execute::execute;
-use crate::plan::grouped::{self, GROUPED_LEG, GroupedView, Measure, MeasureKind, QUALITY, QUALITY_MISSING, QUALITY_OK};
+use crate::plan::grouped::{
+    self, GROUPED_LEG, GroupedView, Measure, MeasureKind, QUALITY, QUALITY_MISSING, QUALITY_OK,
+};
 use crate::plan::scan::{Inputs, from_arrow};
 use crate::schema::Schema;
 use crate::table::PartitionId;
@@ -24,7 +26,8 @@ use crate::table::snapshot::Snapshot;
 use crate::view::result::{Cell, Column, Form, Quality, Unit};
 
 /// The relations every view reads, each after those it reads itself.
-const RELATIONS: [&str; 8] = ["fx", "instrument", "quote", "unit", "account", "counting_order", "leg", "direction"];
+const RELATIONS: [&str; 8] =
+    ["fx", "instrument", "quote", "unit", "account", "counting_order", "leg", "direction"];
 
 /// Digits of a weight after the point.
 const WEIGHT_SCALE: u8 = 10;
@@ -107,7 +110,8 @@ impl Oracle {
                 columns = columns_of(&view, &schema);
             }
             let nav = levels.first().map(|total: &Vec<Group>| total[0].clone());
-            let groups = groups(&view, depth, &batches, inputs.as_ref().expect("inputs are put back"), nav.as_ref())?;
+            let groups =
+                groups(&view, depth, &batches, inputs.as_ref().expect("inputs are put back"), nav.as_ref())?;
             levels.push(groups);
         }
         Ok(Recomputed { columns, levels })
@@ -149,7 +153,8 @@ impl Oracle {
         };
         let shared = Arc::new(inputs.take().expect("inputs are put back"));
         let batches = execute(&plan, self.planner.state(), &shared);
-        *inputs = Some(Arc::into_inner(shared).ok_or_else(|| Error::internal("a plan still reads its inputs"))?);
+        *inputs =
+            Some(Arc::into_inner(shared).ok_or_else(|| Error::internal("a plan still reads its inputs"))?);
         batches
     }
 }
@@ -200,10 +205,18 @@ fn groups(
     let mut groups = Vec::new();
     for batch in batches {
         let mut dictionaries = inputs.snapshot().dictionaries.write().expect("no reader panicked");
-        let columns: Vec<Vec<Datum>> =
-            batch.columns().iter().map(|column| from_arrow(column, &mut dictionaries.names)).collect::<Result<_, _>>()?;
-        let place: HashMap<&str, usize> =
-            batch.schema_ref().fields().iter().enumerate().map(|(at, field)| (field.name().as_str(), at)).collect();
+        let columns: Vec<Vec<Datum>> = batch
+            .columns()
+            .iter()
+            .map(|column| from_arrow(column, &mut dictionaries.names))
+            .collect::<Result<_, _>>()?;
+        let place: HashMap<&str, usize> = batch
+            .schema_ref()
+            .fields()
+            .iter()
+            .enumerate()
+            .map(|(at, field)| (field.name().as_str(), at))
+            .collect();
         for row in 0..batch.num_rows() {
             let key = (0..depth).map(|level| columns[level][row]).collect();
             let mut cells = Vec::with_capacity(view.measures.len());
@@ -226,7 +239,11 @@ fn groups(
     for group in &mut groups {
         for (at, measure) in view.measures.iter().enumerate() {
             if let MeasureKind::Weight { of } = &measure.kind {
-                let of = view.measures.iter().position(|measure| measure.name == *of).expect("a weight names a measure");
+                let of = view
+                    .measures
+                    .iter()
+                    .position(|measure| measure.name == *of)
+                    .expect("a weight names a measure");
                 let total = totals.as_ref().expect("a view has a total").cells[of];
                 group.cells[at] = weight(group.cells[of], total);
             }
@@ -244,7 +261,10 @@ pub fn weight(part: Cell, nav: Cell) -> Cell {
         return Cell { value: NULL, quality: part.quality };
     }
     // Both have the same scale, so the quotient of the integers is that of the values.
-    Cell { value: round_quotient((part.value, 0), (nav.value, 0), WEIGHT_SCALE).unwrap_or(NULL), quality: part.quality }
+    Cell {
+        value: round_quotient((part.value, 0), (nav.value, 0), WEIGHT_SCALE).unwrap_or(NULL),
+        quality: part.quality,
+    }
 }
 
 /// A quality from its integer in SQL.

@@ -32,7 +32,12 @@ pub struct Tree {
 }
 
 impl Tree {
-    pub fn new(spec: ViewSpec, measures: Vec<Column>, shown: Vec<usize>, dictionaries: Arc<RwLock<Dictionaries>>) -> Tree {
+    pub fn new(
+        spec: ViewSpec,
+        measures: Vec<Column>,
+        shown: Vec<usize>,
+        dictionaries: Arc<RwLock<Dictionaries>>,
+    ) -> Tree {
         let columns = shown.iter().map(|&at| measures[at].clone()).collect();
         Tree {
             dictionaries,
@@ -120,7 +125,8 @@ impl Walk<'_> {
             Expanded::Level(level) => key.len() < *level,
             Expanded::All => true,
             Expanded::Keys(keys) => keys.iter().any(|path| {
-                path.len() == key.len() && path.iter().zip(key).all(|(name, &datum)| name.as_deref() == self.text(datum))
+                path.len() == key.len()
+                    && path.iter().zip(key).all(|(name, &datum)| name.as_deref() == self.text(datum))
             }),
         }
     }
@@ -243,7 +249,8 @@ impl ViewResult for Tree {
         let place = self.place(row);
         let key = &self.group(place).key;
         let dictionaries = self.dictionaries.read().expect("no writer panicked");
-        let text = |&datum: &Datum| (datum != NULL).then(|| dictionaries.names.text(datum as Code).to_owned());
+        let text =
+            |&datum: &Datum| (datum != NULL).then(|| dictionaries.names.text(datum as Code).to_owned());
         let level = key.len() - 1;
         let label = self.labels.get(level).and_then(|labels| labels.get(&key[level]));
         Heading {

@@ -17,6 +17,7 @@
 //! `delete` before a line makes it a tombstone of that key. Views are compared as text, a row a group:
 //! the path of its keys (`-` for null), then its cells, each with its quality unless that is OK.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
@@ -24,6 +25,7 @@ use serde_json::{Map, Value, json};
 use tickview::clock::{SECOND_US, Timestamp};
 use tickview::datum::{NULL, format_decimal};
 use tickview::delta::Changes;
+use tickview::error::Result;
 use tickview::ingest::decode::{Decoder, Record, line};
 use tickview::ingest::source::Cut;
 use tickview::schedule::{Engine, ViewId};
@@ -38,13 +40,15 @@ const TODAY: &str = "2026-03-02";
 pub struct Desk {
     pub engine: Engine,
     decoder: Decoder,
+    /// Views that were shown before: they stay open, so that what is maintained is compared with what is new.
+    shown: HashMap<ViewSpec, ViewId>,
 }
 
 impl Desk {
     pub fn new() -> Desk {
         let engine = Engine::new();
         let decoder = Decoder::new(engine.schema(), engine.dictionaries().clone()).unwrap();
-        Desk { engine, decoder }
+        Desk { engine, decoder, shown: HashMap::new() }
     }
 
     /// A desk after one tick with these records.
@@ -67,14 +71,19 @@ impl Desk {
 
     fn push(&mut self, topic: &str, key: &str, value: Option<&str>) {
         let table = self.engine.schema().topic(topic).unwrap().id;
-        let record = Record { table, position: 0, key: Some(key.as_bytes()), value: value.map(str::as_bytes) };
+        let record =
+            Record { table, position: 0, key: Some(key.as_bytes()), value: value.map(str::as_bytes) };
         self.decoder.decode([record]);
     }
 
     /// One tick with these records; whether there is a new epoch.
     pub fn tick(&mut self, now: Timestamp, lines: &str) -> bool {
+        self.try_tick(now, lines).unwrap()
+    }
+
+    pub fn try_tick(&mut self, now: Timestamp, lines: &str) -> Result<bool> {
         let changes = self.decode(lines);
-        self.engine.tick(now, Cut { changes, ..Cut::default() }).unwrap()
+        self.engine.tick(now, Cut { changes, ..Cut::default() })
     }
 
     /// One tick at [`NOW`].
@@ -101,11 +110,18 @@ impl Desk {
         rows_of(self.engine.view(view))
     }
 
-    /// The rows of a view that is opened only for this.
+    /// The rows of a view that is opened for this. It is kept: shown again later, it must be as a new one.
+    #[track_caller]
     pub fn show(&mut self, spec: &ViewSpec) -> Vec<String> {
         let view = self.open(spec);
         let rows = self.read(view);
-        self.engine.close(view);
+        match self.shown.get(spec) {
+            Some(&kept) => {
+                assert_eq!(self.read(kept), rows, "what is maintained is what is computed anew");
+                self.engine.close(view);
+            }
+            None => drop(self.shown.insert(spec.clone(), view)),
+        }
         rows
     }
 
@@ -142,7 +158,8 @@ fn rows_of(result: &dyn ViewResult) -> Vec<String> {
     for id in ids {
         cells.clear();
         result.cells(id, &mut cells);
-        let path: Vec<_> = result.heading(id).key.iter().map(|key| key.clone().unwrap_or("-".to_owned())).collect();
+        let path: Vec<_> =
+            result.heading(id).key.iter().map(|key| key.clone().unwrap_or("-".to_owned())).collect();
         rows.push(format!("{} {}", path.join("/"), cells_of(columns, &cells)));
     }
     cells.clear();
@@ -203,7 +220,9 @@ fn short(line: &str) -> (String, String, Option<String>) {
             &["fromCurrency", "toCurrency", "rateType"],
             &["fromCurrency", "toCurrency", "rate"],
         ),
-        "movement" => ("base.cash-movement", &["movementId"], &["movementId", "accountId", "currency", "amount"]),
+        "movement" => {
+            ("base.cash-movement", &["movementId"], &["movementId", "accountId", "currency", "amount"])
+        }
         "date" => ("base.business-date", &[], &["businessDate", "holdings"]),
         _ => panic!("no kind of record: {line}"),
     };

@@ -44,7 +44,11 @@ impl History {
 
     fn decimal(&mut self, limit: i64) -> String {
         let units = self.random.random_range(-limit..=limit);
-        if self.chance(30) { format!("{units}.{}", self.random.random_range(1..9)) } else { units.to_string() }
+        if self.chance(30) {
+            format!("{units}.{}", self.random.random_range(1..9))
+        } else {
+            units.to_string()
+        }
     }
 
     /// One record as `topic key value`.
@@ -69,26 +73,43 @@ impl History {
                 let sector = self.one_of(&[r#""Energy""#, r#""Tech""#, "null"]);
                 let multiplier = self.one_of(&["1", "50", "null"]);
                 let delta = self.one_of(&["0.5", "-0.25", "null"]);
-                or_gone_line("base.instrument", &format!("\"{instrument}\""), or_gone(format!(
-                    r#"{{"symbol":"S","name":"N","assetClass":"{class}","sector":{sector},"countryOfRisk":"US","currency":"{currency}","priceScale":{scale},"contractMultiplier":{multiplier},"underlyingId":"AAA","delta":{delta},{meta}}}"#
-                )))
+                or_gone_line(
+                    "base.instrument",
+                    &format!("\"{instrument}\""),
+                    or_gone(format!(
+                        r#"{{"symbol":"S","name":"N","assetClass":"{class}","sector":{sector},"countryOfRisk":"US","currency":"{currency}","priceScale":{scale},"contractMultiplier":{multiplier},"underlyingId":"AAA","delta":{delta},{meta}}}"#
+                    )),
+                )
             }
             8..12 => {
                 let strategy = self.one_of(&[r#""Macro""#, r#""Value""#, "null"]);
-                or_gone_line("base.account", &format!("\"{account}\""), or_gone(format!(
-                    r#"{{"accountName":"N","baseCurrency":"EUR","strategy":{strategy},{meta}}}"#
-                )))
+                or_gone_line(
+                    "base.account",
+                    &format!("\"{account}\""),
+                    or_gone(format!(
+                        r#"{{"accountName":"N","baseCurrency":"EUR","strategy":{strategy},{meta}}}"#
+                    )),
+                )
             }
             12..30 => {
-                let key = format!(r#"{{"businessDate":"{day}","accountId":"{account}","instrumentId":"{instrument}","portfolioId":"{portfolio}"}}"#);
+                let key = format!(
+                    r#"{{"businessDate":"{day}","accountId":"{account}","instrumentId":"{instrument}","portfolioId":"{portfolio}"}}"#
+                );
                 let quantity = self.decimal(500);
                 let price = self.one_of(&["10.25", "99", "null"]);
-                or_gone_line("base.sod-holding", &key, or_gone(format!(r#"{{"quantity":"{quantity}","sodPrice":{price},{meta}}}"#)))
+                or_gone_line(
+                    "base.sod-holding",
+                    &key,
+                    or_gone(format!(r#"{{"quantity":"{quantity}","sodPrice":{price},{meta}}}"#)),
+                )
             }
             30..33 => {
                 self.day = (self.day + usize::from(self.random.random_range(0..100) < 40)).min(2);
                 let wanted = self.random.random_range(0..4);
-                format!(r#"base.business-date "current" {{"businessDate":"{}","holdings":{wanted},{meta}}}"#, DAYS[self.day])
+                format!(
+                    r#"base.business-date "current" {{"businessDate":"{}","holdings":{wanted},{meta}}}"#,
+                    DAYS[self.day]
+                )
             }
             33..60 => {
                 let order = self.random.random_range(0..12);
@@ -99,9 +120,13 @@ impl History {
                 let average = if today == 0 { "null" } else { self.one_of(&["10.125", "98.7654321"]) };
                 let limit = self.one_of(&["null", "10", "101.5"]);
                 let venue = self.one_of(&[r#""X""#, "null"]);
-                or_gone_line("base.order-events", &format!("\"O{order}\""), or_gone(format!(
-                    r#"{{"businessDate":"{day}","accountId":"{account}","instrumentId":"{instrument}","portfolioId":"{portfolio}","side":"{side}","orderQty":{quantity},"cumQty":{filled},"dayCumQty":{today},"dayAvgPx":{average},"status":"{status}","orderType":"LIMIT","limitPrice":{limit},"venue":{venue},{meta}}}"#
-                )))
+                or_gone_line(
+                    "base.order-events",
+                    &format!("\"O{order}\""),
+                    or_gone(format!(
+                        r#"{{"businessDate":"{day}","accountId":"{account}","instrumentId":"{instrument}","portfolioId":"{portfolio}","side":"{side}","orderQty":{quantity},"cumQty":{filled},"dayCumQty":{today},"dayAvgPx":{average},"status":"{status}","orderType":"LIMIT","limitPrice":{limit},"venue":{venue},{meta}}}"#
+                    )),
+                )
             }
             60..82 => {
                 let price = self.one_of(&["10", "10.5", "99.75", "0", "-1"]);
@@ -109,24 +134,37 @@ impl History {
                 let accrued = self.one_of(&["1.25", "null"]);
                 let kind = self.one_of(&["LAST", "MID", "CLOSE", "EVALUATED"]);
                 let minute = self.random.random_range(0..60);
-                or_gone_line("base.price", &format!("\"{instrument}\""), or_gone(format!(
-                    r#"{{"price":{price},"currency":"{currency}","accrued":{accrued},"priceType":"{kind}","priceTime":"2026-01-05T08:{minute:02}:00Z",{meta}}}"#
-                )))
+                or_gone_line(
+                    "base.price",
+                    &format!("\"{instrument}\""),
+                    or_gone(format!(
+                        r#"{{"price":{price},"currency":"{currency}","accrued":{accrued},"priceType":"{kind}","priceTime":"2026-01-05T08:{minute:02}:00Z",{meta}}}"#
+                    )),
+                )
             }
             82..92 => {
-                let (from, to) = (self.one_of(&["USD", "EUR", "GBP", "JPY"]), self.one_of(&["USD", "EUR", "GBP", "JPY"]));
+                let (from, to) =
+                    (self.one_of(&["USD", "EUR", "GBP", "JPY"]), self.one_of(&["USD", "EUR", "GBP", "JPY"]));
                 let kind = self.one_of(&["LIVE", "SOD"]);
                 let rate = self.one_of(&["1.25", "0.8", "150.123456789012", "0.000123456789"]);
                 let key = format!(r#"{{"fromCurrency":"{from}","toCurrency":"{to}","rateType":"{kind}"}}"#);
-                or_gone_line("base.fx-rate", &key, or_gone(format!(r#"{{"rate":{rate},"rateTime":"2026-01-05T08:00:00Z",{meta}}}"#)))
+                or_gone_line(
+                    "base.fx-rate",
+                    &key,
+                    or_gone(format!(r#"{{"rate":{rate},"rateTime":"2026-01-05T08:00:00Z",{meta}}}"#)),
+                )
             }
             _ => {
                 let movement = self.random.random_range(0..6);
                 let amount = self.decimal(10_000);
                 let currency = self.one_of(&["USD", "EUR", "SEK"]);
-                or_gone_line("base.cash-movement", &format!("\"M{movement}\""), or_gone(format!(
-                    r#"{{"businessDate":"{day}","accountId":"{account}","portfolioId":"{portfolio}","currency":"{currency}","amount":{amount},"movementType":"FEE","externalFlow":false,{meta}}}"#
-                )))
+                or_gone_line(
+                    "base.cash-movement",
+                    &format!("\"M{movement}\""),
+                    or_gone(format!(
+                        r#"{{"businessDate":"{day}","accountId":"{account}","portfolioId":"{portfolio}","currency":"{currency}","amount":{amount},"movementType":"FEE","externalFlow":false,{meta}}}"#
+                    )),
+                )
             }
         }
     }

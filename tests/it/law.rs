@@ -34,7 +34,8 @@ pub fn check(engine: &Engine, view: u64, oracle: &mut Oracle, spec: &ViewSpec) {
     for (at, (is, should)) in maintained.total.iter().zip(&expected.total).enumerate() {
         assert_eq!(is, should, "epoch {epoch}, total of {}, {spec:?}", names[at]);
     }
-    let keys = |snapshot: &Snapshot| snapshot.rows.iter().map(|row| row.heading.key.clone()).collect::<Vec<_>>();
+    let keys =
+        |snapshot: &Snapshot| snapshot.rows.iter().map(|row| row.heading.key.clone()).collect::<Vec<_>>();
     assert_eq!(keys(&maintained), keys(&expected), "epoch {epoch}, groups of {spec:?}");
     for (is, should) in maintained.rows.iter().zip(&expected.rows) {
         for (at, (is_cell, should_cell)) in is.cells.iter().zip(&should.cells).enumerate() {

@@ -1,6 +1,7 @@
 mod decode;
 mod desk;
 mod diff;
+mod domain;
 mod fake;
 mod history;
 mod law;
@@ -9,5 +10,4 @@ mod protocol;
 mod replay;
 mod server;
 mod session;
-mod smoke;
 mod wire;

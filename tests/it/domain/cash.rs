@@ -148,3 +148,60 @@ fn c4_leg_stands_at_zero_and_carries_its_order() {
     ];
     check(&mut desk, "trader instrument_id", "mv_current orders", &expected);
 }
+
+#[test]
+fn c2_stale_term_makes_its_cash_stale() {
+    let mut desk = Desk::of(
+        "instrument X EQUITY USD
+        price X 40 USD priceTime=2026-03-02T08:00:00Z
+        holding A1 USD 1000
+        order O A1 X BUY 5 0 0 NEW",
+    );
+    let measures = "mv_current mv_expected net_expected stale";
+    let expected =
+        ["USD 1000 800(STALE) 1000 0", "X 0 200(STALE) 200(STALE) 1", "all 1000 1000(STALE) 1200(STALE) 1"];
+    check(&mut desk, "instrument_id", measures, &expected);
+}
+
+#[test]
+#[ignore = "the quantity of a cash position that counts as unpriced stays in the sum of larger groups"]
+fn c3_unpriced_term_of_a_held_currency() {
+    let mut desk = Desk::of(
+        "instrument X EQUITY USD
+        holding A1 USD 1000
+        holding A2 USD 7
+        order O A1 X BUY 5 0 0 NEW",
+    );
+    let expected = [
+        "A1 1000 -(MISSING)",
+        "A1/USD 1000 -(MISSING)",
+        "A1/X 0 -(MISSING)",
+        "A2 7 7",
+        "A2/USD 7 7",
+        // Of three positions one has a price.
+        "all 1007 7(PARTIAL:2)",
+    ];
+    check(&mut desk, "account_id instrument_id", "mv_current mv_expected", &expected);
+}
+
+#[test]
+fn c4_leg_follows_its_instrument() {
+    let mut desk = Desk::of(
+        "instrument X EQUITY USD
+        price X 40 USD
+        fx EUR USD 2
+        order O A1 X BUY 5 5 5 FILLED dayAvgPx=40
+        holding A1 X 0",
+    );
+    for (declared, expected) in [
+        ("instrument X EQUITY EUR version=2", vec!["EUR -400 0", "X 200 1", "all -200 1"]),
+        // A future settles nothing; on cash there are no orders.
+        ("instrument X FUTURE EUR version=3", vec!["X 0 1", "all 0 1"]),
+        ("instrument X CASH EUR version=4", vec!["X 0 0", "all 0 0"]),
+        ("instrument X BOND USD version=5", vec!["USD -2 0", "X 2 1", "all 0 1"]),
+        ("delete instrument X", vec!["X -(MISSING) 1", "all -(MISSING) 1"]),
+    ] {
+        desk.feed(declared);
+        check(&mut desk, "instrument_id", "mv_current orders", &expected);
+    }
+}

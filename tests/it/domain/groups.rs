@@ -18,19 +18,29 @@ fn d10_nets_an_account_before_gross() {
         holding A2 ACME -30
         order O A2 ACME SELL_SHORT 5 5 5 FILLED dayAvgPx=100",
     );
-    check(&mut desk, "account_id", EXPOSURES, &[
-        "A1 4000 0 4000 4000",
-        "A2 500 -3500 4000 -3000",
-        // Accounts are not netted with each other.
-        "all 4500 -3500 8000 1000",
-    ]);
+    check(
+        &mut desk,
+        "account_id",
+        EXPOSURES,
+        &[
+            "A1 4000 0 4000 4000",
+            "A2 500 -3500 4000 -3000",
+            // Accounts are not netted with each other.
+            "all 4500 -3500 8000 1000",
+        ],
+    );
     // Within each group first: the sleeves apart are longer and shorter than the account.
-    check(&mut desk, "portfolio_id", EXPOSURES, &[
-        " 500 -3500 4000 -3000",
-        "X 10000 0 10000 10000",
-        "Y 0 -6000 6000 -6000",
-        "all 4500 -3500 8000 1000",
-    ]);
+    check(
+        &mut desk,
+        "portfolio_id",
+        EXPOSURES,
+        &[
+            " 500 -3500 4000 -3000",
+            "X 10000 0 10000 10000",
+            "Y 0 -6000 6000 -6000",
+            "all 4500 -3500 8000 1000",
+        ],
+    );
 }
 
 #[test]
@@ -45,9 +55,15 @@ fn d10_net_zero_group_is_shown_at_zero_and_vanished_group_is_not() {
     let view = desk.open(&by("sector", "mv_current gross_current holdings orders"));
     assert_eq!(desk.read(view), ["Energy 10 10 1 0", "Tech 10000 10000 1 0", "all 10010 10010 2 0"]);
     desk.feed("order O A1 ACME SELL 100 100 100 FILLED dayAvgPx=100");
-    assert_eq!(desk.read(view), ["Energy 10 10 1 0", "Tech 0 0 1 1", "- 10000 10000 0 0", "all 10010 10010 2 1"]);
+    assert_eq!(
+        desk.read(view),
+        ["Energy 10 10 1 0", "Tech 0 0 1 1", "- 10000 10000 0 0", "all 10010 10010 2 1"]
+    );
     desk.feed("delete holding A1 ACME 0");
-    assert_eq!(desk.read(view), ["Energy 10 10 1 0", "Tech -10000 10000 0 1", "- 10000 10000 0 0", "all 10 20010 1 1"]);
+    assert_eq!(
+        desk.read(view),
+        ["Energy 10 10 1 0", "Tech -10000 10000 0 1", "- 10000 10000 0 0", "all 10 20010 1 1"]
+    );
     desk.feed("delete order O");
     assert_eq!(desk.read(view), ["Energy 10 10 1 0", "all 10 10 1 0"]);
     desk.feed("holding A1 ACME 0\nholding A1 BETA 0 version=2");
@@ -75,8 +91,13 @@ fn n1_cash_can_be_left_out_of_exposures() {
     let mut desk = Desk::of(ACME);
     desk.feed("holding A1 ACME 3\nholding A1 USD 50\nholding A1 JPY 7");
     let without = ViewSpec { exclude_cash: true, ..by("instrument_id", "mv_current gross_current") };
-    check_view(&mut desk, &without, &["ACME 300 300", "JPY -(MISSING) 0", "USD 50 0", "all 350(PARTIAL:1) 300"]);
-    let with = ["ACME 300 300", "JPY -(MISSING) -(MISSING)", "USD 50 50", "all 350(PARTIAL:1) 350(PARTIAL:1)"];
+    check_view(
+        &mut desk,
+        &without,
+        &["ACME 300 300", "JPY -(MISSING) 0", "USD 50 0", "all 350(PARTIAL:1) 300"],
+    );
+    let with =
+        ["ACME 300 300", "JPY -(MISSING) -(MISSING)", "USD 50 50", "all 350(PARTIAL:1) 350(PARTIAL:1)"];
     check(&mut desk, "instrument_id", "mv_current gross_current", &with);
 }
 
@@ -124,35 +145,45 @@ fn l1_direction_is_the_net_current_quantity_on_every_basis() {
         holding A3 ACME -5 portfolioId=X",
     );
     let measures = "mv_sod mv_current mv_expected";
-    check(&mut desk, "long_short account_id", measures, &[
-        "FLAT 0 0 0",
-        "FLAT/A3 0 0 0",
-        "SHORT -4000 -4000 -4000",
-        "SHORT/A1 -3000 -3000 -3000",
-        "SHORT/A2 -1000 -1000 -1000",
-        "all -4000 -4000 -4000",
-    ]);
+    check(
+        &mut desk,
+        "long_short account_id",
+        measures,
+        &[
+            "FLAT 0 0 0",
+            "FLAT/A3 0 0 0",
+            "SHORT -4000 -4000 -4000",
+            "SHORT/A1 -3000 -3000 -3000",
+            "SHORT/A2 -1000 -1000 -1000",
+            "all -4000 -4000 -4000",
+        ],
+    );
     // A1 turns long by a fill, with its start of day; A2 only would by its open quantity.
     desk.feed(
         "order O1 A1 ACME BUY_COVER 40 40 40 FILLED dayAvgPx=100
         order O2 A2 ACME BUY_COVER 40 0 0 NEW limitPrice=100",
     );
-    check(&mut desk, "long_short instrument_id account_id", measures, &[
-        "FLAT 0 0 -4000",
-        "FLAT/ACME 0 0 0",
-        "FLAT/ACME/A3 0 0 0",
-        "FLAT/USD 0 0 -4000",
-        "FLAT/USD/A2 0 0 -4000",
-        "LONG -3000 1000 1000",
-        "LONG/ACME -3000 1000 1000",
-        "LONG/ACME/A1 -3000 1000 1000",
-        "SHORT -1000 -5000 -1000",
-        "SHORT/ACME -1000 -1000 3000",
-        "SHORT/ACME/A2 -1000 -1000 3000",
-        "SHORT/USD 0 -4000 -4000",
-        "SHORT/USD/A1 0 -4000 -4000",
-        "all -4000 -4000 -4000",
-    ]);
+    check(
+        &mut desk,
+        "long_short instrument_id account_id",
+        measures,
+        &[
+            "FLAT 0 0 -4000",
+            "FLAT/ACME 0 0 0",
+            "FLAT/ACME/A3 0 0 0",
+            "FLAT/USD 0 0 -4000",
+            "FLAT/USD/A2 0 0 -4000",
+            "LONG -3000 1000 1000",
+            "LONG/ACME -3000 1000 1000",
+            "LONG/ACME/A1 -3000 1000 1000",
+            "SHORT -1000 -5000 -1000",
+            "SHORT/ACME -1000 -1000 3000",
+            "SHORT/ACME/A2 -1000 -1000 3000",
+            "SHORT/USD 0 -4000 -4000",
+            "SHORT/USD/A1 0 -4000 -4000",
+            "all -4000 -4000 -4000",
+        ],
+    );
 }
 
 #[test]
@@ -236,4 +267,23 @@ fn g4_every_field_groups_to_the_same_total() {
         let expected: Vec<_> = total.split(' ').map(scaled).collect();
         assert_eq!(sums.collect::<Vec<_>>(), expected, "by {field}");
     }
+}
+
+#[test]
+fn g5_no_portfolio_is_the_empty_portfolio() {
+    let mut desk = Desk::of("holding A1 USD 100\nholding A1 USD 90 portfolioId= version=2\nfx USD EUR 1");
+    check(&mut desk, "portfolio_id", "mv_sod holdings", &[" 90 1", "all 90 1"]);
+}
+
+#[test]
+fn g6_changed_account_moves_its_rows() {
+    let mut desk = Desk::of(ACME);
+    desk.feed("holding A1 ACME 3\nholding A2 ACME 4\naccount A2 USD strategy=Growth region=EMEA");
+    let fields = "strategy region";
+    check(&mut desk, fields, "mv_sod", &["Growth 400", "Growth/EMEA 400", "- 300", "-/- 300", "all 700"]);
+    desk.feed("account A1 USD strategy=Growth\naccount A2 USD strategy=Value region=EMEA version=2");
+    let expected = ["Growth 300", "Growth/- 300", "Value 400", "Value/EMEA 400", "all 700"];
+    check(&mut desk, fields, "mv_sod", &expected);
+    desk.feed("delete account A2");
+    check(&mut desk, fields, "mv_sod", &["Growth 300", "Growth/- 300", "- 400", "-/- 400", "all 700"]);
 }

@@ -123,7 +123,10 @@ fn d4_highest_version_wins() {
         }
         tick.feed(&together);
         for desk in [&mut ticks, &mut tick] {
-            assert_eq!(desk.cell("account_overview", "instrument_id", "ACME", "mv_current").unwrap(), expected);
+            assert_eq!(
+                desk.cell("account_overview", "instrument_id", "ACME", "mv_current").unwrap(),
+                expected
+            );
         }
     }
 }
@@ -175,10 +178,15 @@ fn d4_fills_of_earlier_days_are_in_sod() {
 #[test]
 fn d4_tombstone_begins_a_new_life() {
     let mut desk = Desk::of(ACME);
-    let order = |fill, version| format!("order O A1 ACME BUY 10 {fill} {fill} CANCELLED dayAvgPx=1 version={version}");
+    let order = |fill, version| {
+        format!("order O A1 ACME BUY 10 {fill} {fill} CANCELLED dayAvgPx=1 version={version}")
+    };
     let mut expect = |lines: &str, expected: &str| {
         desk.feed(lines);
-        assert_eq!(desk.cell("account_overview", "instrument_id", "ACME", "mv_current orders").unwrap(), expected);
+        assert_eq!(
+            desk.cell("account_overview", "instrument_id", "ACME", "mv_current orders").unwrap(),
+            expected
+        );
     };
     expect(&order(4, 9), "104 1");
     expect("delete order O", "100 0");
@@ -192,7 +200,10 @@ fn d6_bust_and_correction_take_back_what_they_correct() {
     let mut desk = Desk::of(ACME);
     let before = everything(&mut desk);
     for (records, expected) in [
-        ("order O A1 ACME BUY 10 10 10 FILLED dayAvgPx=2", ["ACME 100 110 110", "USD 0 -20 -20", "all 100 90 90"]),
+        (
+            "order O A1 ACME BUY 10 10 10 FILLED dayAvgPx=2",
+            ["ACME 100 110 110", "USD 0 -20 -20", "all 100 90 90"],
+        ),
         // Bust of 4.
         (
             "order O A1 ACME BUY 10 6 6 CANCELLED dayAvgPx=2 version=2",
@@ -208,7 +219,10 @@ fn d6_bust_and_correction_take_back_what_they_correct() {
             ["ACME 100 108 108", "USD 0 -12 -12", "all 100 96 96"],
         ),
         // Bust of all: the order and its leg stay, at zero.
-        ("order O A1 ACME BUY 10 0 0 CANCELLED version=5", ["ACME 100 100 100", "USD 0 0 0", "all 100 100 100"]),
+        (
+            "order O A1 ACME BUY 10 0 0 CANCELLED version=5",
+            ["ACME 100 100 100", "USD 0 0 0", "all 100 100 100"],
+        ),
     ] {
         desk.feed(records);
         check(&mut desk, "instrument_id", BASES, &expected);

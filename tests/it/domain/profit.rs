@@ -1,7 +1,8 @@
 //! P: the profit and loss of the day.
 
-use super::check;
-use crate::desk::Desk;
+use super::{check, check_view};
+use crate::desk::{Desk, by};
+use tickview::view::spec::ViewSpec;
 
 const SPLIT: &str = "day_pnl_price day_pnl_fx day_pnl_trading day_pnl";
 
@@ -66,16 +67,16 @@ fn p4_without_price_or_basis_there_is_no_profit() {
         order O1 A1 Y BUY 1 1 1 FILLED dayAvgPx=9
         order O2 A1 Z BUY 1 1 1 FILLED dayAvgPx=9",
     );
-    let expected = [
-        "USD 0 0",
-        "X 1 0",
-        "Y -(MISSING) -(MISSING)",
-        "Z -(MISSING) 1",
-        "all 1(PARTIAL:2) 1(PARTIAL:1)",
-    ];
+    let expected =
+        ["USD 0 0", "X 1 0", "Y -(MISSING) -(MISSING)", "Z -(MISSING) 1", "all 1(PARTIAL:2) 1(PARTIAL:1)"];
     check(&mut desk, "instrument_id", "day_pnl_price day_pnl_trading", &expected);
     desk.feed("price Y 11 USD\nholding A1 Z 1 sodPrice=8 version=2");
-    check(&mut desk, "instrument_id", SPLIT, &["USD 0 0 0 0", "X 1 0 0 1", "Y 2 0 2 4", "Z 2 0 1 3", "all 5 0 3 8"]);
+    check(
+        &mut desk,
+        "instrument_id",
+        SPLIT,
+        &["USD 0 0 0 0", "X 1 0 0 1", "Y 2 0 2 4", "Z 2 0 1 3", "all 5 0 3 8"],
+    );
 }
 
 #[test]
@@ -88,4 +89,24 @@ fn p5_basis_is_rounded_a_row() {
         holding A2 X 0.000001 sodPrice=0.5",
     );
     check(&mut desk, "", SPLIT, &["all 0.000002 0 0 0.000002"]);
+}
+
+#[test]
+fn p2_start_of_day_rates_cross_over_usd_or_not_at_all() {
+    for (rates, expected) in [
+        // EUR to GBP at 1.5 live; 1.2 · (1 ÷ 2) = 0.6 at the start of day.
+        ("fx EUR USD 1.2 rateType=SOD\nfx GBP USD 2 rateType=SOD", "6 9 0 15"),
+        // Half a cross is none.
+        ("fx EUR USD 1.2 rateType=SOD", "6 0 0 6"),
+    ] {
+        let mut desk = Desk::of(&format!(
+            "instrument X EQUITY EUR
+            price X 14 EUR
+            fx EUR GBP 1.5
+            holding A1 X 1 sodPrice=10
+            {rates}"
+        ));
+        let spec = ViewSpec { currency: "GBP".to_owned(), ..by("", SPLIT) };
+        check_view(&mut desk, &spec, &[&format!("all {expected}")]);
+    }
 }

@@ -53,7 +53,10 @@ fn d13_changed_selection_is_whole_at_once() {
     assert_eq!(desk.read(after), ["A2 4000 4000 0.8", "A3 1000 1000 0.2", "all 5000 5000 1"]);
     desk.engine.close(before);
     desk.feed("price ACME 50 USD version=2");
-    assert_eq!(desk.read(after), ["A2 2000 2000 0.6666666667", "A3 1000 1000 0.3333333333", "all 3000 3000 1"]);
+    assert_eq!(
+        desk.read(after),
+        ["A2 2000 2000 0.6666666667", "A3 1000 1000 0.3333333333", "all 3000 3000 1"]
+    );
 }
 
 #[test]
@@ -63,14 +66,23 @@ fn s1_selection_takes_exactly_its_accounts() {
     check_view(&mut desk, &of(&["A3"]), &["A3 1000 1000 1", "all 1000 1000 1"]);
     check_view(&mut desk, &of(&["A3", "A3"]), &["A3 1000 1000 1", "all 1000 1000 1"]);
     let all = ViewSpec { accounts: Selection::All, ..of(&[]) };
-    let expected = ["A1 -500 -500 -0.1111111111", "A2 4000 4000 0.8888888889", "A3 1000 1000 0.2222222222", "all 4500 4500 1"];
+    let expected = [
+        "A1 -500 -500 -0.1111111111",
+        "A2 4000 4000 0.8888888889",
+        "A3 1000 1000 0.2222222222",
+        "all 4500 4500 1",
+    ];
     check_view(&mut desk, &all, &expected);
 }
 
 #[test]
 fn s2_carve_outs_and_remainder_are_the_account() {
     let mut desk = Desk::of(RECORDS);
-    check_view(&mut desk, &carve_out(&["CORE"]), &["A1 2000 1990 1990", "A2 4000 4007 4007", "all 6000 5997 5997"]);
+    check_view(
+        &mut desk,
+        &carve_out(&["CORE"]),
+        &["A1 2000 1990 1990", "A2 4000 4007 4007", "all 6000 5997 5997"],
+    );
     check_view(&mut desk, &carve_out(&["ALPHA"]), &["A1 -3000 -3000 -3000", "all -3000 -3000 -3000"]);
     check_view(&mut desk, &carve_out(&[""]), &["A1 500 500 500", "A3 1000 1000 1000", "all 1500 1500 1500"]);
     let whole = ["A1 -500 -510 -510", "A2 4000 4007 4007", "A3 1000 1000 1000", "all 4500 4497 4497"];

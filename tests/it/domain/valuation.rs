@@ -1,9 +1,11 @@
-//! D1, D2, D7, D8 and V: one price, its quality, and the units it is in.
+//! D1, D2, D7, D8, Q and U: one price, its quality, and the units it is in.
 
 use super::{check, check_view, everything};
 use crate::desk::{Desk, NOW, by};
 use tickview::clock::SECOND_US;
-use tickview::view::spec::ViewSpec;
+use tickview::error::Kind;
+use tickview::schedule::ViewId;
+use tickview::view::spec::{Selection, ViewSpec};
 
 const ACME: &str = "
     instrument ACME EQUITY USD sector=Tech
@@ -24,16 +26,38 @@ fn d1_one_price_in_every_view_of_an_epoch() {
         desk.open(&ViewSpec { view: "pid_carve_out".to_owned(), ..by("portfolio_id", measures) }),
     ];
     for (version, price, expected) in [
-        (2, "100", [
-            vec!["ACME 1500 1900 1900", "USD 0 -400 -400", "all 1500 1500 1500"],
-            vec!["A1 1000 1000 1000", "A1/(holding) 1000 1000 1000", "A2 500 500 500", "A2/(holding) 500 500 500", "A2/BUY 0 0 0", "all 1500 1500 1500"],
-            vec![" 1000 1000 1000", "CORE 500 500 500", "all 1500 1500 1500"],
-        ]),
-        (3, "110.5", [
-            vec!["ACME 1657.5 2099.5 2099.5", "USD 0 -400 -400", "all 1657.5 1699.5 1699.5"],
-            vec!["A1 1105 1105 1105", "A1/(holding) 1105 1105 1105", "A2 552.5 594.5 594.5", "A2/(holding) 552.5 552.5 552.5", "A2/BUY 0 42 42", "all 1657.5 1699.5 1699.5"],
-            vec![" 1105 1147 1147", "CORE 552.5 552.5 552.5", "all 1657.5 1699.5 1699.5"],
-        ]),
+        (
+            2,
+            "100",
+            [
+                vec!["ACME 1500 1900 1900", "USD 0 -400 -400", "all 1500 1500 1500"],
+                vec![
+                    "A1 1000 1000 1000",
+                    "A1/(holding) 1000 1000 1000",
+                    "A2 500 500 500",
+                    "A2/(holding) 500 500 500",
+                    "A2/BUY 0 0 0",
+                    "all 1500 1500 1500",
+                ],
+                vec![" 1000 1000 1000", "CORE 500 500 500", "all 1500 1500 1500"],
+            ],
+        ),
+        (
+            3,
+            "110.5",
+            [
+                vec!["ACME 1657.5 2099.5 2099.5", "USD 0 -400 -400", "all 1657.5 1699.5 1699.5"],
+                vec![
+                    "A1 1105 1105 1105",
+                    "A1/(holding) 1105 1105 1105",
+                    "A2 552.5 594.5 594.5",
+                    "A2/(holding) 552.5 552.5 552.5",
+                    "A2/BUY 0 42 42",
+                    "all 1657.5 1699.5 1699.5",
+                ],
+                vec![" 1105 1147 1147", "CORE 552.5 552.5 552.5", "all 1657.5 1699.5 1699.5"],
+            ],
+        ),
     ] {
         desk.feed(&format!("price ACME {price} USD version={version}"));
         let shown: Vec<_> = views.iter().map(|&view| desk.read(view)).collect();
@@ -100,7 +124,12 @@ fn d7_missing_price_is_no_value_until_it_comes() {
     check(&mut desk, "instrument_id", measures, &missing);
     // A late price heals the cells; a deleted one takes them back.
     desk.feed("price NOPX 200 USD");
-    check(&mut desk, "instrument_id", measures, &["ACME 1000 1000 0.5 0", "NOPX 1000 1000 0.5 0", "all 2000 2000 1 0"]);
+    check(
+        &mut desk,
+        "instrument_id",
+        measures,
+        &["ACME 1000 1000 0.5 0", "NOPX 1000 1000 0.5 0", "all 2000 2000 1 0"],
+    );
     desk.feed("delete price NOPX");
     check(&mut desk, "instrument_id", measures, &missing);
     // Zero is a price.
@@ -226,13 +255,21 @@ fn d8_price_to_money() {
         ("instrument X EQUITY GBP\nprice X 40 GBP\nfx EUR USD 1.25\nfx GBP USD 1.5", "EUR", "480"),
         ("instrument X EQUITY EUR\nprice X 40 EUR\nfx USD EUR 0.8\nfx USD GBP 0.5", "GBP", "250"),
         // The direct rate of the pair before any other; not the inverse of the other direction.
-        ("instrument X EQUITY EUR\nprice X 40 EUR\nfx EUR GBP 2\nfx GBP EUR 4\nfx EUR USD 9\nfx GBP USD 1", "GBP", "800"),
+        (
+            "instrument X EQUITY EUR\nprice X 40 EUR\nfx EUR GBP 2\nfx GBP EUR 4\nfx EUR USD 9\nfx GBP USD 1",
+            "GBP",
+            "800",
+        ),
         ("instrument X EQUITY EUR\nprice X 40 EUR\nfx GBP EUR 4\nfx EUR USD 9\nfx GBP USD 1", "GBP", "100"),
         // The price's currency counts, not the instrument's.
         ("instrument X EQUITY EUR\nprice X 40 GBP\nfx EUR USD 9\nfx GBP USD 1.5", "USD", "600"),
         // Multiplier, and a multiplier in pence.
         ("instrument X OPTION USD contractMultiplier=100\nprice X 5 USD", "USD", "5000"),
-        ("instrument X OPTION GBP contractMultiplier=1000 priceScale=0.01\nprice X 5 GBP\nfx GBP USD 1.5", "USD", "750"),
+        (
+            "instrument X OPTION GBP contractMultiplier=1000 priceScale=0.01\nprice X 5 GBP\nfx GBP USD 1.5",
+            "USD",
+            "750",
+        ),
         // A bond's price is per 100 of par; accrued counts for bonds alone.
         ("instrument X BOND USD\nprice X 98 USD accrued=2", "USD", "10"),
         ("instrument X BOND USD\nprice X 98 USD", "USD", "9.8"),
@@ -270,23 +307,33 @@ fn d8_a_currency_is_worth_one_of_itself() {
     // No record but the holding names it.
     let mut desk = Desk::of("holding A1 CHF 100");
     for (currency, expected) in [("CHF", "100"), ("USD", "-(MISSING)")] {
-        let spec = ViewSpec { currency: currency.to_owned(), ..by("instrument_id", "mv_current net_current") };
-        check_view(&mut desk, &spec, &[&format!("CHF {expected} {expected}"), &format!("all {expected} {expected}")]);
+        let spec =
+            ViewSpec { currency: currency.to_owned(), ..by("instrument_id", "mv_current net_current") };
+        check_view(
+            &mut desk,
+            &spec,
+            &[&format!("CHF {expected} {expected}"), &format!("all {expected} {expected}")],
+        );
     }
 }
 
 #[test]
-fn v1_future_has_exposure_and_no_value() {
+fn u1_future_has_exposure_and_no_value() {
     let mut desk = Desk::of("instrument FUT FUTURE USD contractMultiplier=50\nholding A1 FUT 2");
     let measures = "mv_sod mv_current gross_sod net_current unpriced orders";
-    check(&mut desk, "instrument_id", measures, &["FUT 0 0 -(MISSING) -(MISSING) 0 0", "all 0 0 -(MISSING) -(MISSING) 0 0"]);
+    check(
+        &mut desk,
+        "instrument_id",
+        measures,
+        &["FUT 0 0 -(MISSING) -(MISSING) 0 0", "all 0 0 -(MISSING) -(MISSING) 0 0"],
+    );
     desk.feed("price FUT 4000 USD\norder O A1 FUT SELL 1 1 1 FILLED dayAvgPx=4010");
     // No cash leg: there is no group of USD.
     check(&mut desk, "instrument_id", measures, &["FUT 0 0 400000 200000 0 1", "all 0 0 400000 200000 0 1"]);
 }
 
 #[test]
-fn v2_option_is_exposed_to_its_underlying() {
+fn u2_option_is_exposed_to_its_underlying() {
     let mut desk = Desk::of(
         "instrument CALL OPTION USD contractMultiplier=100 priceScale=0.5 underlyingId=BRIT delta=-0.5
         price CALL 4 USD
@@ -300,8 +347,14 @@ fn v2_option_is_exposed_to_its_underlying() {
         ("price BRIT 500 GBP", "2000 -(MISSING) -(MISSING)"),
         // 10 · −0.5 · 500 · 0.01 · 100 · 1.5
         ("instrument BRIT EQUITY GBP priceScale=0.01", "2000 0 -3750"),
-        ("instrument CALL OPTION USD contractMultiplier=100 priceScale=0.5 underlyingId=BRIT version=2", "2000 -(MISSING) -(MISSING)"),
-        ("instrument CALL OPTION USD contractMultiplier=100 priceScale=0.5 underlyingId=BRIT delta=0.25 version=3", "2000 1875 0"),
+        (
+            "instrument CALL OPTION USD contractMultiplier=100 priceScale=0.5 underlyingId=BRIT version=2",
+            "2000 -(MISSING) -(MISSING)",
+        ),
+        (
+            "instrument CALL OPTION USD contractMultiplier=100 priceScale=0.5 underlyingId=BRIT delta=0.25 version=3",
+            "2000 1875 0",
+        ),
         ("price BRIT 500 GBP priceTime=2026-03-02T08:00:00Z version=2", "2000 1875(STALE) 0(STALE)"),
         ("delete price CALL", "-(MISSING) 1875(STALE) 0(STALE)"),
     ] {
@@ -311,7 +364,7 @@ fn v2_option_is_exposed_to_its_underlying() {
 }
 
 #[test]
-fn v3_unit_price_is_rounded_half_to_even() {
+fn u3_unit_price_is_rounded_half_to_even() {
     for (price, expected) in [
         // Price times 0.00000000005, to ten decimals.
         ("1", "0"),
@@ -322,13 +375,15 @@ fn v3_unit_price_is_rounded_half_to_even() {
         ("-1", "0"),
         ("-3", "-0.0000000002"),
     ] {
-        let mut desk = Desk::of(&format!("instrument X EQUITY EUR\nfx EUR USD 0.00000000005\nprice X {price} EUR\nholding A1 X 1"));
+        let mut desk = Desk::of(&format!(
+            "instrument X EQUITY EUR\nfx EUR USD 0.00000000005\nprice X {price} EUR\nholding A1 X 1"
+        ));
         assert_eq!(desk.total("mv_sod"), expected, "price {price}");
     }
 }
 
 #[test]
-fn v4_cash_leg_is_rounded_half_to_even() {
+fn u4_cash_leg_is_rounded_half_to_even() {
     for (quantity, expected) in [
         ("0.000001", "0 0"),
         ("0.000003", "-0.000002 -0.000002"),
@@ -351,7 +406,7 @@ fn v4_cash_leg_is_rounded_half_to_even() {
 }
 
 #[test]
-fn v5_sums_are_exact() {
+fn u5_sums_are_exact() {
     let mut desk = Desk::of(
         "instrument X EQUITY EUR
         fx EUR USD 0.01
@@ -361,21 +416,52 @@ fn v5_sums_are_exact() {
         holding A3 X 0.000001
         holding A4 USD 999999999999.999999",
     );
-    check(&mut desk, "asset_class", "mv_sod net_sod", &[
-        "CASH 999999999999.999999 999999999999.999999",
-        "EQUITY 0.0000000000000003 0.0000000000000003",
-        "all 999999999999.9999990000000003 999999999999.9999990000000003",
-    ]);
+    check(
+        &mut desk,
+        "asset_class",
+        "mv_sod net_sod",
+        &[
+            "CASH 999999999999.999999 999999999999.999999",
+            "EQUITY 0.0000000000000003 0.0000000000000003",
+            "all 999999999999.9999990000000003 999999999999.9999990000000003",
+        ],
+    );
+}
+
+/// Two accounts hold X, each with a view; one's value gets more digits than a sum can have.
+fn out_of_range() -> (Desk, [ViewSpec; 2], [ViewId; 2]) {
+    let mut desk = Desk::of("instrument X EQUITY USD\nprice X 1 USD\nholding A1 X 7\nholding A2 X 5");
+    let specs = ["A1", "A2"].map(|name| ViewSpec {
+        accounts: Selection::Only(vec![name.to_owned()]),
+        ..by("instrument_id", "mv_sod mv_current")
+    });
+    let views = [desk.open(&specs[0]), desk.open(&specs[1])];
+    let records =
+        "price X 9999999999 USD version=2\nholding A1 X 999999999999 version=2\nholding A2 X 6 version=2";
+    assert_eq!(desk.try_tick(NOW, records).unwrap_err().kind, Kind::Data);
+    (desk, specs, views)
 }
 
 #[test]
-#[ignore = "a product above 10^20 overflows the 38 digits of SQL, and the tick fails"]
-fn v6_values_are_as_large_as_their_columns() {
-    // The largest quantity at the largest price.
-    let mut desk = Desk::of(
-        "instrument X EQUITY USD
-        price X 9999999999 USD
-        holding A1 X 999999999999",
-    );
-    check(&mut desk, "", "mv_sod", &["all 9999999998990000000001"]);
+fn u6_value_out_of_range_is_an_error_of_the_data() {
+    let (mut desk, [bad, good], _) = out_of_range();
+    assert_eq!(desk.engine.open(&bad).unwrap_err().kind, Kind::Data);
+    check_view(&mut desk, &good, &["X 59999999994 59999999994", "all 59999999994 59999999994"]);
+}
+
+#[test]
+fn u6_value_out_of_range_can_be_mended() {
+    let (mut desk, _, views) = out_of_range();
+    desk.feed("holding A1 X 8 version=3");
+    assert_eq!(desk.read(views[0]), ["X 79999999992 79999999992", "all 79999999992 79999999992"]);
+    assert_eq!(desk.read(views[1]), ["X 59999999994 59999999994", "all 59999999994 59999999994"]);
+}
+
+#[test]
+fn u6_value_out_of_range_stops_no_other_view() {
+    // In whichever order an engine brings its views to the epoch.
+    for _ in 0..8 {
+        let (desk, _, views) = out_of_range();
+        assert_eq!(desk.read(views[1]), ["X 59999999994 59999999994", "all 59999999994 59999999994"]);
+    }
 }

@@ -1,5 +1,5 @@
 /** A cell's text on screen: how each unit is rounded and written. */
-import type { Cell, Column } from "../protocol/messages.ts";
+import type { Cell, Column, Unit } from "../protocol/messages.ts";
 import { exact, fixed, percent } from "./decimal.ts";
 
 export const NO_VALUE = "–";
@@ -67,7 +67,7 @@ function instant(raw: string): string {
 }
 
 /** What a mark on a cell means, for its tooltip. */
-export function explainQuality(quality: string): string {
+export function explainQuality(quality: string, unit?: Unit): string {
   const [mark, count] = quality.split(":");
   switch (mark) {
     case "STALE":
@@ -75,7 +75,9 @@ export function explainQuality(quality: string): string {
     case "PARTIAL":
       return `Partial: ${count ?? "some"} ${count === "1" ? "position has" : "positions have"} no price or rate; the value is of the rest`;
     case "MISSING":
-      return "Missing: no position here has a price or rate";
+      return unit === "weight"
+        ? "Missing: there is no share of a whole in which a position has no price or rate"
+        : "Missing: no position here has a price or rate";
     default:
       return quality;
   }

@@ -120,7 +120,7 @@ export class RowElement {
     if (quality !== cell.quality || element.dataset["quality"] === undefined) {
       cell.quality = quality;
       element.dataset["quality"] = quality;
-      element.title = quality === "" ? "" : explainQuality(quality);
+      element.title = quality === "" ? "" : explainQuality(quality, column.unit);
       restyle = true;
     }
     if (direction !== cell.direction) {
