@@ -63,14 +63,17 @@ FROM (
 LEFT JOIN unit u ON u.instrument_id = p.priced_as;
 
 -- Cash positions with open orders that have no limit: such a position is without a price where one of its
--- terms is, and counts once, with its own quantity or without.
+-- terms is, and counts once, with its own quantity or without; `withheld` is what it adds all the same to
+-- own_expected and term_expected.
 CREATE VIEW account_overview_settlement AS
 SELECT
   COUNT(*) FILTER (WHERE t.expected = 0) AS positions,
-  COUNT(*) FILTER (WHERE t.unpriced_terms > 0 AND (t.expected = 0 OR t.unpriced_own = 0)) AS unpriced
+  COUNT(*) FILTER (WHERE t.unpriced_terms > 0 AND (t.expected = 0 OR t.unpriced_own = 0)) AS unpriced,
+  COALESCE(SUM(CASE WHEN t.unpriced_terms > 0 THEN t.priced ELSE 0 END), 0) AS withheld
 FROM (
   SELECT l.account_id, l.portfolio_id, l.instrument_id,
     SUM(l.expected) AS expected,
+    COALESCE(SUM(l.expected * u.unit_mv), 0) + COALESCE(SUM(l.term * u.unit_mv), 0) AS priced,
     SUM(l.terms) AS terms,
     SUM(CASE WHEN u.unit_mv IS NULL THEN l.terms ELSE 0 END) AS unpriced_terms,
     SUM(CASE WHEN u.unit_mv IS NULL AND l.priced_as = l.instrument_id THEN 1 ELSE 0 END) AS unpriced_own
@@ -112,7 +115,7 @@ CREATE VIEW account_overview AS
 SELECT
   graded(own_sod, sod_positions, sod_unpriced, sod_stale) AS mv_sod,
   graded(own_current, current_positions, current_unpriced, current_stale) AS mv_current,
-  graded(own_expected + term_expected, expected_positions + positions, expected_unpriced + account_overview_settlement.unpriced, expected_stale + term_stale) AS mv_expected,
+  graded(own_expected + term_expected - withheld, expected_positions + positions, expected_unpriced + account_overview_settlement.unpriced, expected_stale + term_stale) AS mv_expected,
   graded(long_sod, sod_nets, sod_nets_unpriced, sod_nets_stale) AS long_sod,
   graded(long_current, current_nets, current_nets_unpriced, current_nets_stale) AS long_current,
   graded(long_expected, expected_nets, expected_nets_unpriced, expected_nets_stale) AS long_expected,

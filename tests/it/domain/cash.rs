@@ -164,7 +164,6 @@ fn c2_stale_term_makes_its_cash_stale() {
 }
 
 #[test]
-#[ignore = "the quantity of a cash position that counts as unpriced stays in the sum of larger groups"]
 fn c3_unpriced_term_of_a_held_currency() {
     let mut desk = Desk::of(
         "instrument X EQUITY USD
