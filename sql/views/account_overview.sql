@@ -76,7 +76,7 @@ FROM (
     COALESCE(SUM(l.expected * u.unit_mv), 0) + COALESCE(SUM(l.term * u.unit_mv), 0) AS priced,
     SUM(l.terms) AS terms,
     SUM(CASE WHEN u.unit_mv IS NULL THEN l.terms ELSE 0 END) AS unpriced_terms,
-    SUM(CASE WHEN u.unit_mv IS NULL AND l.priced_as = l.instrument_id THEN 1 ELSE 0 END) AS unpriced_own
+    SUM(CASE WHEN u.unit_mv IS NULL AND l.priced_as = l.instrument_id THEN l.legs ELSE 0 END) AS unpriced_own
   FROM leg l
   LEFT JOIN unit u ON u.instrument_id = l.priced_as
   GROUP BY l.account_id, l.portfolio_id, l.instrument_id

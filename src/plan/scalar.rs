@@ -173,6 +173,23 @@ impl Scalar {
         self.evaluate(&columns, 1).get(0)
     }
 
+    /// Whether the value over a sum of rows is the sum of the values, for rows that agree in the columns
+    /// that `same` names.
+    pub fn is_linear(&self, same: &dyn Fn(usize) -> bool) -> bool {
+        match self {
+            Scalar::Column(column) => !same(*column),
+            Scalar::Const(value) => *value == 0,
+            Scalar::Negate(a) => a.is_linear(same),
+            Scalar::Add(a, b) | Scalar::Subtract(a, b) => a.is_linear(same) && b.is_linear(same),
+            Scalar::Case(branches, otherwise) => {
+                let mut agreed = true;
+                branches.iter().for_each(|(condition, _)| condition.columns(&mut |column| agreed &= same(column)));
+                agreed && branches.iter().all(|(_, value)| value.is_linear(same)) && otherwise.is_linear(same)
+            }
+            _ => false,
+        }
+    }
+
     /// Calls `f` for each column used.
     pub fn columns(&self, f: &mut impl FnMut(usize)) {
         match self {

@@ -1,9 +1,11 @@
 //! Base rows as legs: the row side of every view, evaluated for the rows that went and came.
 
 use std::collections::BTreeSet;
+use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
-use hashbrown::{HashMap, HashSet};
+use foldhash::fast::FixedState;
+use hashbrown::{HashMap, HashSet, HashTable};
 
 use super::broadcast::{Broadcasts, NOWHERE, find, reader};
 use crate::datum::{Datum, NULL};
@@ -42,6 +44,52 @@ impl LegSet {
 
     pub fn is_empty(&self) -> bool {
         self.accounts.is_empty()
+    }
+}
+
+impl LegSet {
+    /// The legs added up where they agree in the columns `by`; columns that are neither in `by` nor in
+    /// `sums` are left without a value. All legs have the weight 1.
+    pub fn consolidated(&self, by: &[usize], sums: &[usize]) -> LegSet {
+        let hasher = FixedState::with_seed(0);
+        let hash = |row: usize| {
+            let mut state = hasher.build_hasher();
+            by.iter().for_each(|&column| state.write_u64(self.columns[column][row] as u64));
+            state.finish()
+        };
+        // A sum's number, and the first leg in it.
+        let mut index: HashTable<(u32, u32)> = HashTable::new();
+        let mut firsts: Vec<usize> = Vec::new();
+        let mut number_of: Vec<u32> = Vec::with_capacity(self.len());
+        for row in 0..self.len() {
+            let same = |&(_, first): &(u32, u32)| {
+                by.iter().all(|&column| self.columns[column][first as usize] == self.columns[column][row])
+            };
+            let entry = index.entry(hash(row), same, |&(_, first)| hash(first as usize));
+            let number = entry.or_insert_with(|| {
+                firsts.push(row);
+                (firsts.len() as u32 - 1, row as u32)
+            });
+            number_of.push(number.get().0);
+        }
+        let mut columns = vec![Vec::new(); self.columns.len()];
+        for &column in by {
+            columns[column] = firsts.iter().map(|&row| self.columns[column][row]).collect();
+        }
+        for &column in sums {
+            let mut sum = vec![0; firsts.len()];
+            for (&number, &value) in number_of.iter().zip(&self.columns[column]) {
+                if value != NULL {
+                    sum[number as usize] += value;
+                }
+            }
+            columns[column] = sum;
+        }
+        LegSet {
+            columns,
+            accounts: firsts.iter().map(|&row| self.accounts[row]).collect(),
+            weights: vec![1; firsts.len()],
+        }
     }
 }
 

@@ -34,6 +34,8 @@ pub struct Maintained {
     pairs: Pairs,
     levels: Vec<Level>,
     names: LegColumns,
+    /// Legs may be added up before they are added to what is kept.
+    linear: bool,
 }
 
 struct LegColumns {
@@ -159,7 +161,9 @@ impl Maintained {
             portfolios,
             pairs: Pairs::default(),
             names,
+            linear: false,
         };
+        maintained.linear = maintained.is_linear();
         maintained.rebuild(legs, broadcasts, tables, snapshot)?;
         Ok(maintained)
     }
@@ -194,8 +198,10 @@ impl Maintained {
         }
         let pairs: Vec<Pair> = (0..self.pairs.members.len() as Pair).collect();
         self.reprice(&pairs, broadcasts, tables, snapshot)?;
+        let (by, sums) = self.grain();
         let accounts = self.accounts.take();
         let added = legs.each(accounts.as_ref(), broadcasts, tables, snapshot, &mut |legs| {
+            let legs = if self.linear { &legs.consolidated(&by, &sums) } else { legs };
             self.add(legs, Sums::Later, broadcasts, tables, snapshot)
         });
         self.accounts = accounts;
@@ -259,6 +265,34 @@ impl Maintained {
                 .collect()
         };
         self.levels.iter().map(level).collect()
+    }
+
+    /// The leg columns that tell legs of this view apart, and those it adds up.
+    fn grain(&self) -> (Vec<usize>, Vec<usize>) {
+        let names = &self.names;
+        let mut by = BTreeSet::from([names.account, names.portfolio, names.instrument, names.priced_as]);
+        by.extend(self.levels.iter().flat_map(|level| &level.fields).filter_map(|field| match field {
+            Field::Leg(column) => Some(*column),
+            _ => None,
+        }));
+        let mut sums = BTreeSet::from([names.current, names.legs]);
+        for part in &self.parts {
+            for h in &part.factored.kept {
+                h.columns(&mut |column| {
+                    if !by.contains(&column) {
+                        sums.insert(column);
+                    }
+                });
+            }
+        }
+        (by.into_iter().collect(), sums.into_iter().collect())
+    }
+
+    /// Whether legs that agree in the grain may be added up before anything is kept of them.
+    fn is_linear(&self) -> bool {
+        let (by, _) = self.grain();
+        let own = self.parts.iter().filter(|part| part.net_by.is_none());
+        own.flat_map(|part| &part.factored.kept).all(|h| h.is_linear(&|column| by.contains(&column)))
     }
 
     /// A total of which nothing is known.
