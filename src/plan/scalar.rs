@@ -183,7 +183,9 @@ impl Scalar {
             Scalar::Add(a, b) | Scalar::Subtract(a, b) => a.is_linear(same) && b.is_linear(same),
             Scalar::Case(branches, otherwise) => {
                 let mut agreed = true;
-                branches.iter().for_each(|(condition, _)| condition.columns(&mut |column| agreed &= same(column)));
+                branches
+                    .iter()
+                    .for_each(|(condition, _)| condition.columns(&mut |column| agreed &= same(column)));
                 agreed && branches.iter().all(|(_, value)| value.is_linear(same)) && otherwise.is_linear(same)
             }
             _ => false,

@@ -635,19 +635,33 @@ impl PartState {
     fn settle(&mut self, part: &Part) -> Result<Vec<GroupId>> {
         let touched = self.factored.take_touched();
         let Some(nested) = &part.nested else { return Ok(touched) };
-        let mut outer = Vec::with_capacity(touched.len());
-        for group in touched {
-            let mut row = self.inner.keys[group as usize].clone();
-            row.extend(self.factored.values(&part.factored, group));
-            let row: Vec<Datum> = nested.row.iter().map(|scalar| scalar.evaluate_one(&row)).collect();
-            let new: Vec<Datum> = nested.sums.iter().map(|scalar| scalar.evaluate_one(&row)).collect();
+        let mut columns =
+            vec![Vec::with_capacity(touched.len()); nested.by.len() + part.factored.aggregates.len()];
+        for &group in &touched {
+            let key = self.inner.keys[group as usize].iter().copied();
+            let values = key.chain(self.factored.values(&part.factored, group));
+            columns.iter_mut().zip(values).for_each(|(column, value)| column.push(value));
+        }
+        let rows: Vec<Vec<Datum>> = nested
+            .row
+            .iter()
+            .map(|scalar| scalar.evaluate(&columns, touched.len()).into_vec(touched.len()))
+            .collect();
+        let sums: Vec<_> = nested.sums.iter().map(|scalar| scalar.evaluate(&rows, touched.len())).collect();
+        let mut outer = Vec::new();
+        for (row, &group) in touched.iter().enumerate() {
             let of = self.inner.outer[group as usize];
-            let sums = &mut self.inner.sums[of as usize];
-            for ((sum, new), before) in sums.iter_mut().zip(&new).zip(&self.inner.added[group as usize]) {
+            let mut changed = false;
+            let added = self.inner.added[group as usize].iter_mut();
+            for ((sum, added), new) in self.inner.sums[of as usize].iter_mut().zip(added).zip(&sums) {
+                let new = or_zero(new.get(row));
+                let before = std::mem::replace(added, new);
                 *sum += new - before;
+                changed |= new != before;
             }
-            self.inner.added[group as usize] = new;
-            outer.push(of);
+            if changed {
+                outer.push(of);
+            }
         }
         Ok(outer)
     }
