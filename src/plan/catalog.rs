@@ -76,10 +76,6 @@ impl Catalog {
         &found.unwrap_or_else(|| panic!("sql/ declares no view {view}")).1
     }
 
-    pub fn has(&self, view: &str) -> bool {
-        self.queries.iter().any(|(name, _)| name == view)
-    }
-
     /// A view's query with its parameters bound.
     pub fn bound(&self, view: &str, parameters: &Parameters) -> Query {
         let mut query = self.query(view).clone();

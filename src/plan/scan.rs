@@ -54,20 +54,6 @@ impl Inputs {
         &self.snapshot
     }
 
-    /// The same rows under another snapshot: converted columns of the given tables are kept.
-    ///
-    /// The caller knows that these tables have not changed between the two.
-    pub fn at(self, snapshot: Arc<Snapshot>, unchanged: &[usize]) -> Inputs {
-        let mut converted = self.converted.into_inner().expect("no reader panicked");
-        converted.retain(|(table, _), _| unchanged.contains(table));
-        Inputs {
-            snapshot,
-            partitions: self.partitions,
-            relations: HashMap::new(),
-            converted: Mutex::new(converted),
-        }
-    }
-
     fn read(&self, leaf: &Leaf, projection: &[usize], part: usize, parts: usize) -> Result<Vec<RecordBatch>> {
         let schema = Arc::new(leaf.schema.project(projection)?);
         let mine = |at: usize| at % parts == part;
@@ -164,13 +150,6 @@ impl Inputs {
             }
             System::Currency => vec![codes(&snapshot.currencies)],
             System::Account => vec![codes(&snapshot.accounts)],
-            System::Selection => {
-                let chosen = match &self.partitions {
-                    None => codes(&snapshot.accounts),
-                    Some(chosen) => chosen.iter().map(|&at| snapshot.accounts[at as usize].into()).collect(),
-                };
-                vec![chosen]
-            }
         };
         let rows = columns[0].len();
         (columns, rows)
@@ -197,13 +176,10 @@ pub enum System {
     Currency,
     /// Every account that any topic names.
     Account,
-    /// The accounts of the view at hand.
-    Selection,
 }
 
 impl System {
-    pub const ALL: [System; 5] =
-        [System::Day, System::Instrument, System::Currency, System::Account, System::Selection];
+    pub const ALL: [System; 4] = [System::Day, System::Instrument, System::Currency, System::Account];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -211,7 +187,6 @@ impl System {
             System::Instrument => "system.instrument",
             System::Currency => "system.currency",
             System::Account => "system.account",
-            System::Selection => "system.selection",
         }
     }
 
@@ -224,7 +199,7 @@ impl System {
             ],
             System::Instrument => &[("instrument_id", Type::Text), ("currency_code", Type::Boolean)],
             System::Currency => &[("currency", Type::Text)],
-            System::Account | System::Selection => &[("account_id", Type::Text)],
+            System::Account => &[("account_id", Type::Text)],
         }
     }
 }

@@ -97,10 +97,8 @@ impl Legs {
     pub fn new(schema: &Schema, catalog: &Catalog, dictionaries: &mut Dictionaries) -> Result<Legs> {
         let parameters = Parameters { currency: String::new(), exclude_cash: false };
         let mut planner = Planner::new(schema, 1);
-        for name in ["instrument"] {
-            let plan = planner.logical(&catalog.bound(name, &parameters))?;
-            planner.add_relation(name, Arc::new(plan.schema().as_arrow().clone()));
-        }
+        let plan = planner.logical(&catalog.bound("instrument", &parameters))?;
+        planner.add_relation("instrument", Arc::new(plan.schema().as_arrow().clone()));
         let orders = planner.logical(&catalog.bound("counting_order", &parameters))?;
         planner.add_relation("counting_order", Arc::new(orders.schema().as_arrow().clone()));
         let orders = relations(&orders, &mut dictionaries.names, &HashMap::new())?;

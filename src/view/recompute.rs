@@ -78,8 +78,7 @@ impl Oracle {
         self.recompute_with(&mut inputs, spec)
     }
 
-    /// As [`Self::recompute`], on inputs that the caller keeps.
-    pub fn recompute_with(&mut self, inputs: &mut Option<Inputs>, spec: &ViewSpec) -> Result<Recomputed> {
+    fn recompute_with(&mut self, inputs: &mut Option<Inputs>, spec: &ViewSpec) -> Result<Recomputed> {
         let catalog = Arc::clone(&self.catalog);
         let view = GroupedView::new(&catalog, &spec.view);
         let parameters = Parameters { currency: spec.currency.clone(), exclude_cash: spec.exclude_cash };
