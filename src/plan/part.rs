@@ -13,7 +13,7 @@ use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
 use hashbrown::HashMap;
 
 use super::relation::{Input, Lookup, Relation, relations};
-use super::scalar::{Scalar, compile};
+use super::scalar::{Comparison, Scalar, compile};
 use crate::datum::NULL;
 use crate::dictionary::Dictionary;
 use crate::error::{Error, Result};
@@ -61,6 +61,8 @@ pub struct Nested {
     pub row: Vec<Scalar>,
     /// Summed over the inner groups; reads the inner output row.
     pub sums: Vec<Scalar>,
+    /// Of what is kept for inner groups, what has to be more than 0 for a group to add anything.
+    pub presence: Option<usize>,
 }
 
 /// Reads the typed plan of a part.
@@ -448,5 +450,22 @@ fn nested(
     }
     let columns: Vec<_> = (0..sums.len()).map(Scalar::Column).collect();
     let outputs = finish(outputs, &aggregate.schema, &columns, names)?;
-    Ok(Part { net_by: None, factored, outputs, nested: Some(Nested { by, row, sums }) })
+    let row_columns: Vec<_> = (0..row.len()).map(Scalar::Column).collect();
+    let filter = filter.map(|filter| compile(filter, aggregate.input.schema(), &row_columns, names)).transpose()?;
+    let presence = filter.and_then(|filter| presence(&filter, &row, by.len(), &factored));
+    Ok(Part { net_by: None, factored, outputs, nested: Some(Nested { by, row, sums, presence }) })
+}
+
+/// What is kept behind a filter of the form `sum > 0`, where the sum reads no price.
+fn presence(filter: &Scalar, row: &[Scalar], by: usize, factored: &Factored) -> Option<usize> {
+    let Scalar::Compare(Comparison::Greater, sum, zero) = filter else { return None };
+    let (Scalar::Column(column), Scalar::Const(0)) = (sum.as_ref(), zero.as_ref()) else { return None };
+    let Scalar::Column(inner) = row[*column] else { return None };
+    match factored.aggregates.get(inner.checked_sub(by)?)? {
+        Applied::Sum(products) => match products.as_slice() {
+            [(kept, Scalar::Const(1))] => Some(*kept),
+            _ => None,
+        },
+        _ => None,
+    }
 }

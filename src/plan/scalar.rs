@@ -102,46 +102,24 @@ impl Scalar {
             Scalar::Multiply(a, b) => {
                 map2(a.evaluate(columns, len), b.evaluate(columns, len), len, |a, b| strict(a, b, multiply))
             }
-            Scalar::Negate(a) => unary(a, &|a| if a == NULL { NULL } else { -a }),
+            Scalar::Negate(a) => unary(a, &negate),
             Scalar::Compare(comparison, a, b) => {
                 let (a, b) = (a.evaluate(columns, len), b.evaluate(columns, len));
                 let comparison = *comparison;
-                map2(a, b, len, |a, b| {
-                    if a == NULL || b == NULL { NULL } else { Datum::from(comparison.holds(a, b)) }
-                })
+                map2(a, b, len, |a, b| comparison.of(a, b))
             }
-            Scalar::And(a, b) => map2(a.evaluate(columns, len), b.evaluate(columns, len), len, |a, b| {
-                if a == 0 || b == 0 {
-                    0
-                } else if a == NULL || b == NULL {
-                    NULL
-                } else {
-                    1
-                }
-            }),
-            Scalar::Or(a, b) => map2(a.evaluate(columns, len), b.evaluate(columns, len), len, |a, b| {
-                if a == 1 || b == 1 {
-                    1
-                } else if a == NULL || b == NULL {
-                    NULL
-                } else {
-                    0
-                }
-            }),
-            Scalar::Not(a) => unary(a, &|a| if a == NULL { NULL } else { 1 - a }),
+            Scalar::And(a, b) => map2(a.evaluate(columns, len), b.evaluate(columns, len), len, and),
+            Scalar::Or(a, b) => map2(a.evaluate(columns, len), b.evaluate(columns, len), len, or),
+            Scalar::Not(a) => unary(a, &not),
             Scalar::IsNull(a) => unary(a, &|a| Datum::from(a == NULL)),
             Scalar::Same(a, b) => {
                 map2(a.evaluate(columns, len), b.evaluate(columns, len), len, |a, b| Datum::from(a == b))
             }
-            Scalar::In(a, list) => {
-                unary(a, &|a| if a == NULL { NULL } else { Datum::from(list.contains(&a)) })
-            }
+            Scalar::In(a, list) => unary(a, &|a| within(a, list)),
             Scalar::Case(branches, otherwise) => case(branches, otherwise, columns, len),
             Scalar::Coalesce(all) => fold(all, columns, len, |a, b| if a == NULL { b } else { a }),
-            Scalar::Greatest(all) => fold(all, columns, len, |a, b| if b == NULL { a } else { a.max(b) }),
-            Scalar::Least(all) => {
-                fold(all, columns, len, |a, b| if a == NULL || b != NULL && b < a { b } else { a })
-            }
+            Scalar::Greatest(all) => fold(all, columns, len, greater),
+            Scalar::Least(all) => fold(all, columns, len, lesser),
             Scalar::RoundProduct(factors, scale) => {
                 let lanes: Vec<(Lane, u8)> =
                     factors.iter().map(|(f, s)| (f.evaluate(columns, len), *s)).collect();
@@ -150,10 +128,7 @@ impl Scalar {
                     for (value, (lane, scale)) in values.iter_mut().zip(&lanes) {
                         *value = (lane.get(row), *scale);
                     }
-                    if values.iter().any(|value| value.0 == NULL) {
-                        return NULL;
-                    }
-                    round_product(&values, *scale).unwrap_or(NULL)
+                    rounded(&values, *scale)
                 });
                 Lane::Owned(result.collect())
             }
@@ -167,10 +142,43 @@ impl Scalar {
         }
     }
 
-    /// The value where every column used is a constant or the row is given.
-    pub fn evaluate_one(&self, row: &[Datum]) -> Datum {
-        let columns: Vec<Vec<Datum>> = row.iter().map(|&datum| vec![datum]).collect();
-        self.evaluate(&columns, 1).get(0)
+    /// The value for one row: as [`Self::evaluate`], without a column in between.
+    pub fn value(&self, row: &[Datum]) -> Datum {
+        match self {
+            Scalar::Column(column) => row[*column],
+            Scalar::Const(datum) => *datum,
+            Scalar::Add(a, b) => strict(a.value(row), b.value(row), |a, b| a.checked_add(b)),
+            Scalar::Subtract(a, b) => strict(a.value(row), b.value(row), |a, b| a.checked_sub(b)),
+            Scalar::Multiply(a, b) => strict(a.value(row), b.value(row), multiply),
+            Scalar::Negate(a) => negate(a.value(row)),
+            Scalar::Compare(comparison, a, b) => comparison.of(a.value(row), b.value(row)),
+            Scalar::And(a, b) => match a.value(row) {
+                0 => 0,
+                a => and(a, b.value(row)),
+            },
+            Scalar::Or(a, b) => match a.value(row) {
+                1 => 1,
+                a => or(a, b.value(row)),
+            },
+            Scalar::Not(a) => not(a.value(row)),
+            Scalar::IsNull(a) => Datum::from(a.value(row) == NULL),
+            Scalar::Same(a, b) => Datum::from(a.value(row) == b.value(row)),
+            Scalar::In(a, list) => within(a.value(row), list),
+            Scalar::Case(branches, otherwise) => {
+                let branch = branches.iter().find(|(condition, _)| condition.value(row) == 1);
+                branch.map_or(otherwise.as_ref(), |(_, value)| value).value(row)
+            }
+            Scalar::Coalesce(all) => all.iter().map(|a| a.value(row)).find(|&a| a != NULL).unwrap_or(NULL),
+            Scalar::Greatest(all) => all.iter().map(|a| a.value(row)).fold(NULL, greater),
+            Scalar::Least(all) => all.iter().map(|a| a.value(row)).fold(NULL, lesser),
+            Scalar::RoundProduct(factors, scale) => {
+                let values: Vec<(Datum, u8)> = factors.iter().map(|(f, s)| (f.value(row), *s)).collect();
+                rounded(&values, *scale)
+            }
+            Scalar::RoundQuotient(a, b, scale) => strict(a.0.value(row), b.0.value(row), |top, bottom| {
+                round_quotient((top, a.1), (bottom, b.1), *scale)
+            }),
+        }
     }
 
     /// Whether the value over a sum of rows is the sum of the values, for rows that agree in the columns
@@ -299,6 +307,12 @@ impl Scalar {
 }
 
 impl Comparison {
+    #[inline]
+    fn of(self, a: Datum, b: Datum) -> Datum {
+        if a == NULL || b == NULL { NULL } else { Datum::from(self.holds(a, b)) }
+    }
+
+    #[inline]
     fn holds(self, a: Datum, b: Datum) -> bool {
         match self {
             Comparison::Equal => a == b,
@@ -314,6 +328,58 @@ impl Comparison {
 #[inline]
 fn strict(a: Datum, b: Datum, f: impl Fn(Datum, Datum) -> Option<Datum>) -> Datum {
     if a == NULL || b == NULL { NULL } else { f(a, b).unwrap_or(NULL) }
+}
+
+#[inline]
+fn negate(a: Datum) -> Datum {
+    if a == NULL { NULL } else { -a }
+}
+
+#[inline]
+fn and(a: Datum, b: Datum) -> Datum {
+    match (a, b) {
+        (0, _) | (_, 0) => 0,
+        (NULL, _) | (_, NULL) => NULL,
+        _ => 1,
+    }
+}
+
+#[inline]
+fn or(a: Datum, b: Datum) -> Datum {
+    match (a, b) {
+        (1, _) | (_, 1) => 1,
+        (NULL, _) | (_, NULL) => NULL,
+        _ => 0,
+    }
+}
+
+#[inline]
+fn not(a: Datum) -> Datum {
+    if a == NULL { NULL } else { 1 - a }
+}
+
+#[inline]
+fn within(a: Datum, list: &[Datum]) -> Datum {
+    if a == NULL { NULL } else { Datum::from(list.contains(&a)) }
+}
+
+/// The greater of two values, of which either may be none; no value is the least there is.
+#[inline]
+fn greater(a: Datum, b: Datum) -> Datum {
+    a.max(b)
+}
+
+/// The lesser of two values, of which either may be none.
+#[inline]
+fn lesser(a: Datum, b: Datum) -> Datum {
+    if a == NULL || b != NULL && b < a { b } else { a }
+}
+
+fn rounded(factors: &[(Datum, u8)], scale: u8) -> Datum {
+    if factors.iter().any(|(value, _)| *value == NULL) {
+        return NULL;
+    }
+    round_product(factors, scale).unwrap_or(NULL)
 }
 
 /// A product, by the short way where both factors have 64 bits.

@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::ingest::source::{Progress, Source};
 use crate::limits::CUT_RECORDS_MAX;
 use crate::plan::bind::{GROUP_FIELDS, VIEWS, doc, title};
-use crate::schedule::{Engine, ViewId};
+use crate::schedule::Engine;
 use crate::table::partition::Row;
 use crate::view::result::{Form, ViewResult};
 use crate::view::spec::ViewSpec;
@@ -26,8 +26,6 @@ pub struct Live {
     progress: Vec<Progress>,
     /// The source's own time, where its records bring it.
     record_time: Option<Timestamp>,
-    /// Changes of each open view's result.
-    versions: HashMap<ViewId, u64>,
     measures: Vec<(String, Vec<catalog::Measure>)>,
 }
 
@@ -45,7 +43,6 @@ impl Live {
             ready: false,
             progress: Vec::new(),
             record_time: None,
-            versions: HashMap::new(),
             measures,
         })
     }
@@ -76,13 +73,11 @@ fn view_measures(engine: &mut Engine, name: &str) -> Result<Vec<catalog::Measure
 impl Views for Live {
     fn open(&mut self, spec: &ViewSpec) -> Result<ViewHandle> {
         let view = self.engine.open(spec)?;
-        self.versions.insert(view, 0);
         Ok(ViewHandle(view))
     }
 
     fn close(&mut self, view: ViewHandle) {
         self.engine.close(view.0);
-        self.versions.remove(&view.0);
     }
 
     fn result(&self, view: ViewHandle) -> &dyn ViewResult {
@@ -90,7 +85,7 @@ impl Views for Live {
     }
 
     fn version(&self, view: ViewHandle) -> u64 {
-        self.versions[&view.0]
+        self.engine.version(view.0)
     }
 
     fn strategy(&self, _: ViewHandle) -> String {
@@ -193,9 +188,6 @@ impl Ticking for Live {
         self.progress.clone_from(&cut.progress);
         let (caught_up, more) = (cut.caught_up, cut.more);
         let changed = self.engine.tick(self.record_time.unwrap_or(now), cut)?;
-        if changed {
-            self.versions.values_mut().for_each(|version| *version += 1);
-        }
         let became_ready = caught_up && !self.ready;
         self.ready |= caught_up;
         let us = |from: Timestamp, to: Timestamp| (to - from).max(0) as u64;

@@ -9,7 +9,7 @@ use datafusion::arrow::array::{
     ArrayRef, BooleanArray, Date32Array, Decimal128Array, Int64Array, StringBuilder,
     TimestampMicrosecondArray,
 };
-use datafusion::arrow::buffer::{NullBuffer, ScalarBuffer};
+use datafusion::arrow::buffer::NullBuffer;
 
 use crate::datum::{Datum, NULL};
 use crate::dictionary::Dictionaries;
@@ -17,32 +17,27 @@ use crate::schema::{Column, TableId, Type};
 
 pub const CHUNK_ROWS: usize = 1024;
 
-/// One column of a chunk. "No value" is the least value of its width.
+/// One column of a chunk, in Arrow's layout. "No value" is the least value of its width.
 #[derive(Debug, Clone)]
 pub enum ColumnChunk {
     /// Codes, dates and flags.
-    Narrow(ScalarBuffer<i32>),
+    Narrow(Arc<Vec<i32>>),
     /// Decimals of up to 18 digits, timestamps, versions.
-    Plain(ScalarBuffer<i64>),
+    Plain(Arc<Vec<i64>>),
     /// Decimals of more than 18 digits.
-    Wide(ScalarBuffer<i128>),
+    Wide(Arc<Vec<i128>>),
 }
 
 impl ColumnChunk {
     pub fn new(data_type: Type) -> ColumnChunk {
         match data_type {
-            Type::Text | Type::Id | Type::Date | Type::Boolean => {
-                ColumnChunk::Narrow(ScalarBuffer::from(vec![]))
-            }
-            Type::Decimal { precision, .. } if precision > 18 => {
-                ColumnChunk::Wide(ScalarBuffer::from(vec![]))
-            }
-            Type::Decimal { .. } | Type::Timestamp | Type::Integer => {
-                ColumnChunk::Plain(ScalarBuffer::from(vec![]))
-            }
+            Type::Text | Type::Id | Type::Date | Type::Boolean => ColumnChunk::Narrow(Arc::default()),
+            Type::Decimal { precision, .. } if precision > 18 => ColumnChunk::Wide(Arc::default()),
+            Type::Decimal { .. } | Type::Timestamp | Type::Integer => ColumnChunk::Plain(Arc::default()),
         }
     }
 
+    #[inline]
     pub fn get(&self, row: usize) -> Datum {
         match self {
             ColumnChunk::Narrow(values) => widen(values[row], i32::MIN),
@@ -51,28 +46,32 @@ impl ColumnChunk {
         }
     }
 
-    /// Replaces the values through `change`, in place where nobody else reads them.
-    fn change(&mut self, change: impl FnOnce(&mut dyn Values)) {
+    /// Appends values; like every change it copies the column first where a reader still holds it.
+    pub fn append(&mut self, data: impl Iterator<Item = Datum>) {
         match self {
-            ColumnChunk::Narrow(values) => replace(values, |values| change(&mut Typed(values, i32::MIN))),
-            ColumnChunk::Plain(values) => replace(values, |values| change(&mut Typed(values, i64::MIN))),
-            ColumnChunk::Wide(values) => replace(values, |values| change(&mut Typed(values, i128::MIN))),
+            ColumnChunk::Narrow(values) => Arc::make_mut(values).extend(data.map(|d| narrow(d, i32::MIN))),
+            ColumnChunk::Plain(values) => Arc::make_mut(values).extend(data.map(|d| narrow(d, i64::MIN))),
+            ColumnChunk::Wide(values) => Arc::make_mut(values).extend(data),
         }
     }
 
-    /// Appends values in one go: a buffer is taken apart and put together once a call.
-    pub fn append(&mut self, data: impl Iterator<Item = Datum>) {
-        self.change(|values| data.for_each(|datum| values.push(datum)));
-    }
-
     pub fn set(&mut self, row: usize, datum: Datum) {
-        if self.get(row) != datum {
-            self.change(|values| values.set(row, datum));
+        if self.get(row) == datum {
+            return;
+        }
+        match self {
+            ColumnChunk::Narrow(values) => Arc::make_mut(values)[row] = narrow(datum, i32::MIN),
+            ColumnChunk::Plain(values) => Arc::make_mut(values)[row] = narrow(datum, i64::MIN),
+            ColumnChunk::Wide(values) => Arc::make_mut(values)[row] = datum,
         }
     }
 
     pub fn pop(&mut self) {
-        self.change(|values| values.pop());
+        match self {
+            ColumnChunk::Narrow(values) => drop(Arc::make_mut(values).pop()),
+            ColumnChunk::Plain(values) => drop(Arc::make_mut(values).pop()),
+            ColumnChunk::Wide(values) => drop(Arc::make_mut(values).pop()),
+        }
     }
 
     pub fn len(&self) -> usize {
@@ -83,68 +82,30 @@ impl ColumnChunk {
         }
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     pub fn bytes(&self) -> usize {
         match self {
-            ColumnChunk::Narrow(values) => values.len() * 4,
-            ColumnChunk::Plain(values) => values.len() * 8,
-            ColumnChunk::Wide(values) => values.len() * 16,
+            ColumnChunk::Narrow(values) => values.capacity() * 4,
+            ColumnChunk::Plain(values) => values.capacity() * 8,
+            ColumnChunk::Wide(values) => values.capacity() * 16,
         }
     }
 }
 
+#[inline]
 fn widen<T: Copy + PartialEq + Into<i128>>(value: T, none: T) -> Datum {
     if value == none { NULL } else { value.into() }
 }
 
-/// Hands out the buffer as a vector: the same allocation where it is not shared, a copy otherwise.
-fn replace<T: datafusion::arrow::datatypes::ArrowNativeType>(
-    values: &mut ScalarBuffer<T>,
-    change: impl FnOnce(&mut Vec<T>),
-) {
-    let taken = std::mem::replace(values, ScalarBuffer::from(Vec::<T>::new()));
-    let mut vector = match taken.into_inner().into_vec::<T>() {
-        Ok(vector) => vector,
-        Err(shared) => {
-            let mut copy =
-                Vec::with_capacity(CHUNK_ROWS.min((shared.len() / size_of::<T>() + 1).next_power_of_two()));
-            copy.extend_from_slice(shared.typed_data::<T>());
-            copy
-        }
-    };
-    change(&mut vector);
-    *values = ScalarBuffer::from(vector);
-}
-
-trait Values {
-    fn push(&mut self, datum: Datum);
-    fn set(&mut self, row: usize, datum: Datum);
-    fn pop(&mut self);
-}
-
-struct Typed<'a, T>(&'a mut Vec<T>, T);
-
-impl<T: Copy + TryFrom<i128>> Typed<'_, T> {
-    fn narrow(&self, datum: Datum) -> T {
-        if datum == NULL {
-            return self.1;
-        }
-        T::try_from(datum).unwrap_or_else(|_| panic!("{datum} does not fit its column"))
+#[inline]
+fn narrow<T: TryFrom<i128>>(datum: Datum, none: T) -> T {
+    if datum == NULL {
+        return none;
     }
-}
-
-impl<T: Copy + TryFrom<i128>> Values for Typed<'_, T> {
-    fn push(&mut self, datum: Datum) {
-        let value = self.narrow(datum);
-        self.0.push(value);
-    }
-
-    fn set(&mut self, row: usize, datum: Datum) {
-        self.0[row] = self.narrow(datum);
-    }
-
-    fn pop(&mut self) {
-        self.0.pop();
-    }
+    T::try_from(datum).unwrap_or_else(|_| panic!("{datum} does not fit its column"))
 }
 
 /// Rows in columns, in the order of the schema.

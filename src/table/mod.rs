@@ -105,6 +105,16 @@ impl TableDelta {
     }
 }
 
+/// Which rows of a broadcast table one tick changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reach {
+    None,
+    /// Rows that stand where they stood, and by column whether any of them has another value.
+    Rows { rows: Vec<Row>, columns: Vec<bool> },
+    /// Rows came or went.
+    Whole,
+}
+
 /// What one tick did to the base tables.
 #[derive(Debug, Default)]
 pub struct Delta {
@@ -247,6 +257,32 @@ impl Tables {
     /// The row of a key in a broadcast table.
     pub fn find(&self, table: TableId, key: impl Iterator<Item = Datum> + Clone) -> Option<Row> {
         self.stores[table].partitions[0].find(&self.schema.tables[table], key)
+    }
+
+    /// Which rows of a broadcast table a tick changed.
+    pub fn reach(&self, table: TableId, delta: &TableDelta) -> Reach {
+        let table = &self.schema.tables[table];
+        let width = table.columns.len();
+        if delta.is_empty() {
+            return Reach::None;
+        }
+        if delta.gone.len() != delta.come.len() {
+            return Reach::Whole;
+        }
+        let mut rows = Vec::with_capacity(delta.come.len());
+        let mut columns = vec![false; width];
+        for (gone, come) in delta.gone.data.chunks_exact(width).zip(delta.come.data.chunks_exact(width)) {
+            let key = table.key.iter().map(|&column| come[column]);
+            if table.key.iter().any(|&column| gone[column] != come[column]) {
+                return Reach::Whole;
+            }
+            let Some(row) = self.find(table.id, key) else { return Reach::Whole };
+            rows.push(row);
+            for (changed, (gone, come)) in columns.iter_mut().zip(gone.iter().zip(come)) {
+                *changed |= gone != come;
+            }
+        }
+        Reach::Rows { rows, columns }
     }
 
     /// Applies a tick's records, table by table in the order of the schema, then moves the business date

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
-use super::chunk::{CHUNK_ROWS, Chunk};
+use super::chunk::{CHUNK_ROWS, Chunk, ColumnChunk};
 use crate::datum::Datum;
+use crate::dictionary::Code;
 use crate::schema::Table;
 
 /// A row's place in its partition.
@@ -46,6 +47,18 @@ impl Rows {
         let row = row as usize;
         let chunk = &self.chunks[row / CHUNK_ROWS];
         into.extend(chunk.columns.iter().map(|column| column.get(row % CHUNK_ROWS)));
+    }
+
+    /// Hands out the rows whose column has one of these codes.
+    pub fn matching(&self, column: usize, codes: &[Code], take: &mut dyn FnMut(Row)) {
+        for (at, chunk) in self.chunks.iter().enumerate() {
+            let ColumnChunk::Narrow(values) = &chunk.columns[column] else { panic!("codes are narrow") };
+            for (row, value) in values.iter().enumerate() {
+                if codes.contains(&(*value as Code)) {
+                    take((at * CHUNK_ROWS + row) as Row);
+                }
+            }
+        }
     }
 
     pub fn bytes(&self) -> usize {

@@ -6,17 +6,18 @@
 
 use std::sync::{Arc, RwLock};
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 
 use crate::datum::{Datum, NULL};
 use crate::dictionary::{Code, Dictionaries};
 use crate::error::Result;
 use crate::plan::catalog::{Catalog, Parameters, Planner};
 use crate::plan::relation::{Lookup, Relation, relations};
+use crate::plan::scalar::{Lane, Scalar};
 use crate::plan::scan::day_row;
-use crate::schema::Schema;
+use crate::schema::{Schema, TableId};
 use crate::table::snapshot::Snapshot;
-use crate::table::{Domain, Tables, is_currency_code};
+use crate::table::{Domain, Reach, Tables, is_currency_code};
 
 /// A relation with one row for each member of a domain.
 pub struct Broadcast {
@@ -27,6 +28,15 @@ pub struct Broadcast {
     pub columns: Vec<Vec<Datum>>,
     /// The columns of which the last update changed a row that was there before.
     pub changed: Vec<bool>,
+    /// The rows that the last update changed or added.
+    pub changed_rows: Vec<u32>,
+    /// The rows that were there before and changed, as they were.
+    was: HashMap<u32, Vec<Datum>>,
+    /// By look-up: the row that each row finds.
+    found: Vec<Vec<u32>>,
+    /// Inputs that anything reads, and by column the inputs it reads.
+    used: Vec<bool>,
+    reads: Vec<Vec<usize>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +49,16 @@ enum DomainOf {
 /// All of them for one reporting currency, each after those it looks up.
 pub struct Broadcasts {
     pub all: Vec<Broadcast>,
+    /// Members of each domain at the last update.
+    sizes: [usize; 3],
+}
+
+/// What one tick did to the base tables that relations look up.
+pub struct BaseChanges {
+    /// Everything is looked at again: the day moved, or a price became stale with time.
+    pub whole: bool,
+    /// By table.
+    pub tables: Vec<Reach>,
 }
 
 const NAMES: [(&str, DomainOf); 5] = [
@@ -48,6 +68,9 @@ const NAMES: [(&str, DomainOf); 5] = [
     ("quote", DomainOf::Instrument),
     ("unit", DomainOf::Instrument),
 ];
+
+/// Relations whose rows views group by: what they were tells which group a line leaves.
+const GROUPED_BY: [&str; 2] = ["instrument", "account"];
 
 impl Broadcasts {
     /// Compiles the relations; they have no rows yet.
@@ -65,99 +88,296 @@ impl Broadcasts {
             let plan = planner.logical(&catalog.bound(name, &parameters))?;
             let relation = relations(&plan, &mut dictionaries.names, &HashMap::new())?.remove(0);
             planner.add_relation(name, Arc::new(plan.schema().as_arrow().clone()));
-            let columns = vec![Vec::new(); relation.columns.len()];
-            let changed = vec![false; relation.columns.len()];
-            all.push(Broadcast { name, domain, relation, columns, changed });
+            all.push(Broadcast::new(name, domain, relation));
         }
-        Ok(Broadcasts { all })
+        Ok(Broadcasts { all, sizes: [0; 3] })
     }
 
     pub fn get(&self, name: &str) -> &Broadcast {
         self.all.iter().find(|broadcast| broadcast.name == name).expect("a known relation")
     }
 
-    /// Brings every relation to the snapshot; returns the numbers of the rows that changed, by relation.
+    /// Brings every relation to the snapshot; each then says what changed.
     ///
-    /// Cost: a pass over the small relations; no base row is visited.
-    pub fn update(&mut self, tables: &Tables, snapshot: &Snapshot) -> Vec<Vec<u32>> {
-        let mut changed = Vec::with_capacity(self.all.len());
+    /// Cost: O(rows that a change reaches); no partitioned row is visited.
+    pub fn update(&mut self, changes: &BaseChanges, tables: &Tables, snapshot: &Snapshot) {
+        let sizes = [tables.currencies.len(), tables.instruments.len(), tables.accounts.len()];
+        // A name that was looked up in vain may be known now.
+        let whole = changes.whole || std::mem::replace(&mut self.sizes, sizes) != sizes;
         for at in 0..self.all.len() {
             let (before, rest) = self.all.split_at_mut(at);
-            changed.push(rest[0].update(before, tables, snapshot));
+            rest[0].update(before, changes, whole, tables, snapshot);
         }
-        changed
     }
 }
 
 impl Broadcast {
+    fn new(name: &'static str, domain: DomainOf, relation: Relation) -> Broadcast {
+        let mut used = vec![false; relation.inputs.len()];
+        let mut mark = |scalar: &Scalar| scalar.columns(&mut |column| used[column] = true);
+        relation.columns.iter().for_each(&mut mark);
+        for lookup in &relation.lookups {
+            lookup.keys.iter().for_each(|(_, scalar)| mark(scalar));
+        }
+        let reads = |scalar: &Scalar| {
+            let mut reads = Vec::new();
+            scalar.columns(&mut |column| reads.push(column));
+            reads
+        };
+        Broadcast {
+            name,
+            domain,
+            columns: vec![Vec::new(); relation.columns.len()],
+            changed: vec![false; relation.columns.len()],
+            changed_rows: Vec::new(),
+            was: HashMap::new(),
+            found: vec![Vec::new(); relation.lookups.len()],
+            reads: relation.columns.iter().map(reads).collect(),
+            used,
+            relation,
+        }
+    }
+
     pub fn column(&self, name: &str) -> usize {
         self.relation.column(name)
+    }
+
+    /// The place of a column, if the relation has it.
+    pub fn find(&self, name: &str) -> Option<usize> {
+        self.relation.names.iter().position(|known| known == name)
+    }
+
+    /// A value before the last update; of a row that is new, the value it has.
+    pub fn was(&self, row: u32, column: usize) -> Datum {
+        match self.was.get(&row) {
+            Some(row) => row[column],
+            None => self.columns[column][row as usize],
+        }
+    }
+
+    /// Whether the last update changed a row that was there before.
+    pub fn regroups(&self) -> impl Iterator<Item = u32> {
+        self.was.keys().copied()
     }
 
     fn domain<'a>(&self, tables: &'a Tables) -> &'a Domain {
         domain(self.domain, tables)
     }
 
-    fn update(&mut self, before: &[Broadcast], tables: &Tables, snapshot: &Snapshot) -> Vec<u32> {
-        let rows = self.domain(tables).len();
-        let inputs = self.inputs(before, tables, snapshot);
-        let mut changed: HashSet<u32> = HashSet::new();
-        for ((column, was_changed), scalar) in
-            self.columns.iter_mut().zip(&mut self.changed).zip(&self.relation.columns)
-        {
-            let known = column.len();
-            *was_changed = false;
-            let new = scalar.evaluate(&inputs, rows).into_vec(rows);
-            for (row, &datum) in new.iter().enumerate() {
-                if row >= known || column[row] != datum {
-                    changed.insert(row as u32);
-                    *was_changed |= row < known;
-                }
-            }
-            *column = new;
+    fn update(
+        &mut self,
+        before: &[Broadcast],
+        changes: &BaseChanges,
+        whole: bool,
+        tables: &Tables,
+        snapshot: &Snapshot,
+    ) {
+        self.changed.fill(false);
+        self.changed_rows.clear();
+        self.was.clear();
+        let known = self.columns[0].len();
+        let len = self.domain(tables).len();
+        let whole = whole
+            || self.lookups(before, tables).any(|reach| match reach {
+                LookedUp::Table(table) => matches!(changes.tables[table], Reach::Whole),
+                LookedUp::Relation(_) | LookedUp::Day => false,
+            });
+        let rows = if whole { (0..len as u32).collect() } else { self.reached(before, changes, tables) };
+        if rows.is_empty() {
+            return;
         }
-        let mut changed: Vec<u32> = changed.into_iter().collect();
-        changed.sort_unstable();
-        changed
+        let stirred = self.stirred(before, changes, tables, whole);
+        let again: Vec<usize> = (0..self.columns.len())
+            .filter(|&column| whole || self.reads[column].iter().any(|&input| stirred[input]))
+            .collect();
+        let inputs = self.inputs(&rows, &again, &stirred, before, tables, snapshot);
+        let new: Vec<Lane> =
+            again.iter().map(|&column| self.relation.columns[column].evaluate(&inputs, rows.len())).collect();
+        let keeps = GROUPED_BY.contains(&self.name);
+        self.columns.iter_mut().for_each(|column| column.resize(len, NULL));
+        for (at, &row) in rows.iter().enumerate() {
+            let place = row as usize;
+            let differs = |(&column, lane): (&usize, &Lane)| self.columns[column][place] != lane.get(at);
+            let is_new = place >= known;
+            if !is_new && !again.iter().zip(&new).any(differs) {
+                continue;
+            }
+            self.changed_rows.push(row);
+            if keeps && !is_new {
+                self.was.insert(row, self.columns.iter().map(|column| column[place]).collect());
+            }
+            for (&column, lane) in again.iter().zip(&new) {
+                let value = lane.get(at);
+                let held = &mut self.columns[column][place];
+                self.changed[column] |= !is_new && *held != value;
+                *held = value;
+            }
+        }
     }
 
-    fn inputs(&self, before: &[Broadcast], tables: &Tables, snapshot: &Snapshot) -> Vec<Vec<Datum>> {
-        let domain = self.domain(tables);
-        let rows = domain.len();
-        let mut inputs: Vec<Vec<Datum>> = Vec::with_capacity(self.relation.inputs.len());
-        let mut used = vec![false; self.relation.inputs.len()];
-        let mut mark =
-            |scalar: &crate::plan::scalar::Scalar| scalar.columns(&mut |column| used[column] = true);
-        self.relation.columns.iter().for_each(&mut mark);
-        for lookup in &self.relation.lookups {
-            lookup.keys.iter().for_each(|(_, scalar)| mark(scalar));
+    /// What each look-up reads.
+    fn lookups(&self, before: &[Broadcast], tables: &Tables) -> impl Iterator<Item = LookedUp> {
+        self.relation.lookups.iter().map(move |lookup| looked_up(&lookup.relation, before, tables))
+    }
+
+    /// The rows that a change reaches, where it reaches some only.
+    fn reached(&self, before: &[Broadcast], changes: &BaseChanges, tables: &Tables) -> Vec<u32> {
+        let mut rows: Vec<u32> = match before.iter().find(|known| known.name == self.relation.source) {
+            Some(source) => source.changed_rows.clone(),
+            None => Vec::new(),
+        };
+        for (lookup, found) in self.lookups(before, tables).zip(&self.found) {
+            let targets = match lookup {
+                LookedUp::Day => continue,
+                LookedUp::Relation(at) => before[at].changed_rows.as_slice(),
+                LookedUp::Table(table) => match &changes.tables[table] {
+                    Reach::Rows { rows, .. } => rows.as_slice(),
+                    Reach::None => continue,
+                    Reach::Whole => unreachable!("all rows are looked at then"),
+                },
+            };
+            match targets {
+                [] => {}
+                // Most ticks bring a few changes: comparing is faster than a table of flags.
+                [_] | [_, _] | [_, _, _] => {
+                    for &target in targets {
+                        let holds = found.iter().enumerate().filter(|(_, found)| **found == target);
+                        rows.extend(holds.map(|(row, _)| row as u32));
+                    }
+                }
+                _ => {
+                    let mut is_target = vec![false; 1 + targets.iter().copied().max().unwrap_or(0) as usize];
+                    targets.iter().for_each(|&target| is_target[target as usize] = true);
+                    let holds = found
+                        .iter()
+                        .enumerate()
+                        .filter(|(_, found)| is_target.get(**found as usize).copied().unwrap_or(false));
+                    rows.extend(holds.map(|(row, _)| row as u32));
+                }
+            }
         }
-        let mut found: Vec<Option<Vec<u32>>> = vec![None; self.relation.lookups.len()];
+        rows.sort_unstable();
+        rows.dedup();
+        rows
+    }
+
+    /// By input: whether its values may be others than before.
+    fn stirred(
+        &self,
+        before: &[Broadcast],
+        changes: &BaseChanges,
+        tables: &Tables,
+        whole: bool,
+    ) -> Vec<bool> {
+        let lookups: Vec<LookedUp> = self.lookups(before, tables).collect();
+        let source = before.iter().find(|known| known.name == self.relation.source);
+        let mut stirred: Vec<bool> = Vec::with_capacity(self.relation.inputs.len());
+        for input in &self.relation.inputs {
+            let is_stirred = whole
+                || match input.lookup {
+                    None => source.is_some_and(|source| source.changed[input.column]),
+                    Some(lookup) => {
+                        // Another row may be found.
+                        let keys = &self.relation.lookups[lookup].keys;
+                        let mut moved = false;
+                        keys.iter().for_each(|(_, key)| key.columns(&mut |input| moved |= stirred[input]));
+                        moved
+                            || match lookups[lookup] {
+                                LookedUp::Day => false,
+                                LookedUp::Relation(at) => before[at].changed[input.column],
+                                LookedUp::Table(table) => match &changes.tables[table] {
+                                    Reach::None => false,
+                                    Reach::Rows { columns, .. } => columns[input.column],
+                                    Reach::Whole => true,
+                                },
+                            }
+                    }
+                };
+            stirred.push(is_stirred);
+        }
+        stirred
+    }
+
+    /// What the columns that are computed again read, for some rows.
+    fn inputs(
+        &mut self,
+        rows: &[u32],
+        again: &[usize],
+        stirred: &[bool],
+        before: &[Broadcast],
+        tables: &Tables,
+        snapshot: &Snapshot,
+    ) -> Vec<Vec<Datum>> {
+        let domain = domain(self.domain, tables);
+        let mut wanted = vec![false; self.relation.inputs.len()];
+        again.iter().flat_map(|&column| &self.reads[column]).for_each(|&input| wanted[input] = true);
+        // A look-up whose key moved finds anew, and reads its key for that.
+        let moved: Vec<bool> = self
+            .relation
+            .lookups
+            .iter()
+            .zip(&self.found)
+            .map(|(lookup, found)| {
+                let mut moved = found.len() < domain.len();
+                lookup.keys.iter().for_each(|(_, key)| key.columns(&mut |input| moved |= stirred[input]));
+                let whole = rows.len() == domain.len() && stirred.iter().all(|&stirred| stirred);
+                moved || whole
+            })
+            .collect();
+        for (lookup, _) in self.relation.lookups.iter().zip(&moved).filter(|(_, moved)| **moved) {
+            lookup.keys.iter().for_each(|(_, key)| key.columns(&mut |input| wanted[input] = true));
+        }
+        let mut is_found = vec![false; self.relation.lookups.len()];
+        let mut inputs: Vec<Vec<Datum>> = Vec::with_capacity(self.relation.inputs.len());
         for (at, input) in self.relation.inputs.iter().enumerate() {
-            if !used[at] {
+            if let Some(lookup) = input.lookup
+                && moved[lookup]
+                && !std::mem::replace(&mut is_found[lookup], true)
+            {
+                // Inputs of a look-up stand after those its key is made of.
+                let numbers = find(&self.relation.lookups[lookup], &inputs, rows.len(), before, tables);
+                let found = &mut self.found[lookup];
+                found.resize(domain.len(), NOWHERE);
+                rows.iter().zip(numbers).for_each(|(&row, number)| found[row as usize] = number);
+            }
+            if !wanted[at] || !self.used[at] {
                 inputs.push(Vec::new());
                 continue;
             }
             let column = match input.lookup {
-                None => driver(&self.relation.source, input.column, domain, before, snapshot),
+                None => driver(&self.relation.source, input.column, rows, domain, before, snapshot),
                 Some(lookup) => {
-                    // Inputs of a look-up stand after those its key is made of.
-                    let rows_of = found[lookup].get_or_insert_with(|| {
-                        find(&self.relation.lookups[lookup], &inputs, rows, before, tables)
-                    });
-                    let value = reader(
-                        &self.relation.lookups[lookup].relation,
-                        input.column,
-                        before,
-                        tables,
-                        snapshot,
-                    );
-                    rows_of.iter().map(|&row| if row == NOWHERE { NULL } else { value(row) }).collect()
+                    let relation = &self.relation.lookups[lookup].relation;
+                    let value = reader(relation, input.column, before, tables, snapshot);
+                    let found = &self.found[lookup];
+                    let read = |&row: &u32| match found[row as usize] {
+                        NOWHERE => NULL,
+                        number => value(number),
+                    };
+                    rows.iter().map(read).collect()
                 }
             };
             inputs.push(column);
         }
         inputs
+    }
+}
+
+/// Where a look-up finds its rows.
+#[derive(Debug, Clone, Copy)]
+enum LookedUp {
+    Day,
+    Relation(usize),
+    Table(TableId),
+}
+
+fn looked_up(relation: &str, before: &[Broadcast], tables: &Tables) -> LookedUp {
+    if relation == "system.day" {
+        return LookedUp::Day;
+    }
+    match before.iter().position(|known| known.name == relation) {
+        Some(at) => LookedUp::Relation(at),
+        None => LookedUp::Table(tables.schema().table(relation).id),
     }
 }
 
@@ -175,14 +395,15 @@ fn domain(of: DomainOf, tables: &Tables) -> &Domain {
 fn driver(
     source: &str,
     column: usize,
+    rows: &[u32],
     domain: &Domain,
     before: &[Broadcast],
     snapshot: &Snapshot,
 ) -> Vec<Datum> {
     if let Some(broadcast) = before.iter().find(|broadcast| broadcast.name == source) {
-        return broadcast.columns[column].clone();
+        return rows.iter().map(|&row| broadcast.columns[column][row as usize]).collect();
     }
-    let codes = domain.codes().iter();
+    let codes = rows.iter().map(|&row| &domain.codes()[row as usize]);
     match (source, column) {
         ("system.instrument", 1) => {
             let dictionaries = snapshot.dictionaries.read().expect("no writer panicked");

@@ -1,96 +1,80 @@
 //! Base rows as legs: the row side of every view, evaluated for the rows that went and came.
 
-use std::collections::BTreeSet;
-use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
-use foldhash::fast::FixedState;
-use hashbrown::{HashMap, HashSet, HashTable};
+use datafusion::arrow::datatypes::DataType;
+use hashbrown::HashMap;
 
 use super::broadcast::{Broadcasts, NOWHERE, find, reader};
 use crate::datum::{Datum, NULL};
-use crate::dictionary::Dictionaries;
+use crate::dictionary::{Code, Dictionaries};
 use crate::error::Result;
 use crate::plan::catalog::{Catalog, Parameters, Planner};
 use crate::plan::relation::{Relation, relations};
+use crate::plan::scalar::{Lane, Scalar};
 use crate::schema::{Schema, TableId};
+use crate::table::partition::Row;
 use crate::table::snapshot::Snapshot;
 use crate::table::{PartitionId, RowSet, Tables};
 
-/// The columns of the relation `instrument` that legs read: where one changes, legs change without a row.
-pub const READ_OF_INSTRUMENT: [&str; 4] = ["declared", "asset_class", "currency", "factor"];
-
 /// Base rows that are turned into legs in one go.
-const BATCH_ROWS: usize = 16_384;
+const BATCH_ROWS: usize = 4_096;
 
 /// `sql/legs.sql`, compiled: for each base table, how its rows become legs.
 pub struct Legs {
-    branches: Vec<(TableId, Relation)>,
+    branches: Vec<Branch>,
+    pub columns: LegColumns,
+}
+
+struct Branch {
+    table: TableId,
+    relation: Relation,
+    /// Inputs that anything reads.
+    used: Vec<bool>,
+}
+
+/// Where a leg's columns stand.
+pub struct LegColumns {
     names: Vec<String>,
+    pub instrument: usize,
+    pub priced_as: usize,
+    pub portfolio: usize,
+    pub account: usize,
+    pub current: usize,
+    pub legs: usize,
+    /// The columns that add up: quantities, amounts and counts.
+    pub sums: Vec<usize>,
 }
 
-/// Legs in columns, each with the account it belongs to and +1 or -1.
-#[derive(Debug, Default)]
-pub struct LegSet {
-    pub columns: Vec<Vec<Datum>>,
-    pub accounts: Vec<PartitionId>,
-    pub weights: Vec<i8>,
-}
-
-impl LegSet {
+impl LegColumns {
     pub fn len(&self) -> usize {
-        self.accounts.len()
+        self.names.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.accounts.is_empty()
+        self.names.is_empty()
+    }
+
+    /// The place of a column, if legs have it.
+    pub fn find(&self, name: &str) -> Option<usize> {
+        self.names.iter().position(|known| known == name)
     }
 }
 
-impl LegSet {
-    /// The legs added up where they agree in the columns `by`; columns that are neither in `by` nor in
-    /// `sums` are left without a value. All legs have the weight 1.
-    pub fn consolidated(&self, by: &[usize], sums: &[usize]) -> LegSet {
-        let hasher = FixedState::with_seed(0);
-        let hash = |row: usize| {
-            let mut state = hasher.build_hasher();
-            by.iter().for_each(|&column| state.write_u64(self.columns[column][row] as u64));
-            state.finish()
-        };
-        // A sum's number, and the first leg in it.
-        let mut index: HashTable<(u32, u32)> = HashTable::new();
-        let mut firsts: Vec<usize> = Vec::new();
-        let mut number_of: Vec<u32> = Vec::with_capacity(self.len());
-        for row in 0..self.len() {
-            let same = |&(_, first): &(u32, u32)| {
-                by.iter().all(|&column| self.columns[column][first as usize] == self.columns[column][row])
-            };
-            let entry = index.entry(hash(row), same, |&(_, first)| hash(first as usize));
-            let number = entry.or_insert_with(|| {
-                firsts.push(row);
-                (firsts.len() as u32 - 1, row as u32)
-            });
-            number_of.push(number.get().0);
-        }
-        let mut columns = vec![Vec::new(); self.columns.len()];
-        for &column in by {
-            columns[column] = firsts.iter().map(|&row| self.columns[column][row]).collect();
-        }
-        for &column in sums {
-            let mut sum = vec![0; firsts.len()];
-            for (&number, &value) in number_of.iter().zip(&self.columns[column]) {
-                if value != NULL {
-                    sum[number as usize] += value;
-                }
-            }
-            columns[column] = sum;
-        }
-        LegSet {
-            columns,
-            accounts: firsts.iter().map(|&row| self.accounts[row]).collect(),
-            weights: vec![1; firsts.len()],
-        }
-    }
+/// Legs of rows of one table, in columns: leg `n` stands at `rows[n]` of every lane.
+pub struct LegBatch<'a> {
+    pub lanes: &'a [Lane<'a>],
+    pub rows: &'a [usize],
+    /// The account of each row of the lanes.
+    pub partitions: &'a [PartitionId],
+}
+
+/// What legs are evaluated against.
+#[derive(Clone, Copy)]
+pub struct World<'a> {
+    pub broadcasts: &'a Broadcasts,
+    pub tables: &'a Tables,
+    pub snapshot: &'a Snapshot,
 }
 
 impl Legs {
@@ -105,117 +89,137 @@ impl Legs {
         let inline = HashMap::from_iter([("counting_order".to_owned(), orders)]);
         let plan = planner.logical(&catalog.bound("leg", &parameters))?;
         let branches = relations(&plan, &mut dictionaries.names, &inline)?;
-        let names = plan.schema().fields().iter().map(|field| field.name().clone()).collect();
-        let branches = branches.into_iter().map(|branch| (schema.table(&branch.source).id, branch)).collect();
-        Ok(Legs { branches, names })
+        let branch = |relation: Relation| Branch {
+            table: schema.table(&relation.source).id,
+            used: used_inputs(&relation),
+            relation,
+        };
+        let fields = plan.schema().fields();
+        let names: Vec<String> = fields.iter().map(|field| field.name().clone()).collect();
+        let column = |name: &str| {
+            names
+                .iter()
+                .position(|known| known == name)
+                .unwrap_or_else(|| panic!("sql/legs.sql gives a leg no column {name}"))
+        };
+        let columns = LegColumns {
+            instrument: column("instrument_id"),
+            priced_as: column("priced_as"),
+            portfolio: column("portfolio_id"),
+            account: column("account_id"),
+            current: column("current"),
+            legs: column("legs"),
+            sums: (0..names.len()).filter(|&at| !is_text(fields[at].data_type())).collect(),
+            names,
+        };
+        Ok(Legs { branches: branches.into_iter().map(branch).collect(), columns })
     }
 
-    /// The place of a leg's column.
-    pub fn column(&self, name: &str) -> usize {
-        self.names
-            .iter()
-            .position(|known| known == name)
-            .unwrap_or_else(|| panic!("a leg has no column {name}"))
-    }
-
-    pub fn names(&self) -> &[String] {
-        &self.names
-    }
-
-    /// Appends the legs of base rows.
-    pub fn evaluate(
-        &self,
-        table: TableId,
-        rows: &RowSet,
-        weight: i8,
-        broadcasts: &Broadcasts,
-        tables: &Tables,
-        snapshot: &Snapshot,
-        into: &mut LegSet,
-    ) {
+    /// Hands out the legs of base rows, a batch a branch of the union.
+    pub fn evaluate(&self, table: TableId, rows: &RowSet, world: World, take: &mut dyn FnMut(&LegBatch)) {
         if rows.is_empty() {
             return;
         }
-        into.columns.resize_with(self.names.len(), Vec::new);
-        let width = tables.schema().tables[table].columns.len();
-        for (_, branch) in self.branches.iter().filter(|(of, _)| *of == table) {
-            let inputs = inputs(branch, rows, width, broadcasts, tables, snapshot);
-            let kept = branch.filter.evaluate(&inputs, rows.len());
-            let kept: Vec<usize> = (0..rows.len()).filter(|&row| kept.get(row) == 1).collect();
-            for (column, scalar) in into.columns.iter_mut().zip(&branch.columns) {
-                let lane = scalar.evaluate(&inputs, rows.len());
-                column.extend(kept.iter().map(|&row| lane.get(row)));
+        let width = world.tables.schema().tables[table].columns.len();
+        let mut kept = Vec::new();
+        for branch in self.branches.iter().filter(|branch| branch.table == table) {
+            let inputs = inputs(branch, rows, width, world);
+            let filter = branch.relation.filter.evaluate(&inputs, rows.len());
+            kept.clear();
+            kept.extend((0..rows.len()).filter(|&row| filter.get(row) == 1));
+            if kept.is_empty() {
+                continue;
             }
-            into.accounts.extend(kept.iter().map(|&row| rows.partitions[row]));
-            into.weights.resize(into.weights.len() + kept.len(), weight);
+            let lanes: Vec<Lane> =
+                branch.relation.columns.iter().map(|scalar| scalar.evaluate(&inputs, rows.len())).collect();
+            take(&LegBatch { lanes: &lanes, rows: &kept, partitions: &rows.partitions });
         }
     }
 
-    /// Hands out the legs of the chosen accounts, or of all, some accounts at a time; those of one account
-    /// come together.
-    ///
-    /// # Errors
-    /// The first that `take` returns.
-    pub fn each(
-        &self,
-        accounts: Option<&HashSet<PartitionId>>,
-        broadcasts: &Broadcasts,
-        tables: &Tables,
-        snapshot: &Snapshot,
-        take: &mut dyn FnMut(&LegSet) -> Result<()>,
-    ) -> Result<()> {
-        let sources: BTreeSet<TableId> = self.branches.iter().map(|(table, _)| *table).collect();
-        let mut sets: Vec<RowSet> = sources.iter().map(|_| RowSet::default()).collect();
-        let accounts_all = tables.accounts.len() as PartitionId;
-        let mut rows_waiting = 0;
-        for account in 0..accounts_all {
-            if accounts.is_none_or(|chosen| chosen.contains(&account)) {
-                for (set, &table) in sets.iter_mut().zip(&sources) {
-                    let Some(rows) = tables.partition(table, account) else { continue };
-                    (0..rows.len()).for_each(|row| rows.read(row as u32, &mut set.data));
-                    set.partitions.resize(set.partitions.len() + rows.len(), account);
-                    rows_waiting += rows.len();
+    /// Hands out the legs of all rows there are, those of one account one after another.
+    pub fn each(&self, world: World, take: &mut dyn FnMut(&LegBatch)) {
+        let mut tables: Vec<TableId> = self.branches.iter().map(|branch| branch.table).collect();
+        tables.sort_unstable();
+        tables.dedup();
+        let mut set = RowSet::default();
+        for table in tables {
+            for account in 0..world.tables.accounts.len() as PartitionId {
+                let Some(rows) = world.tables.partition(table, account) else { continue };
+                for row in 0..rows.len() as Row {
+                    rows.read(row, &mut set.data);
+                    set.partitions.push(account);
+                    if set.len() == BATCH_ROWS {
+                        self.evaluate(table, &set, world, take);
+                        set.clear();
+                    }
                 }
             }
-            if rows_waiting >= BATCH_ROWS || account + 1 == accounts_all {
-                let mut legs = LegSet { columns: vec![Vec::new(); self.names.len()], ..LegSet::default() };
-                for (set, &table) in sets.iter_mut().zip(&sources) {
-                    self.evaluate(table, set, 1, broadcasts, tables, snapshot, &mut legs);
-                    set.clear();
-                }
-                take(&legs)?;
-                rows_waiting = 0;
-            }
+            self.evaluate(table, &set, world, take);
+            set.clear();
         }
-        Ok(())
+    }
+
+    /// The rows of a table whose legs read one of these instruments: where one changes, legs change
+    /// without a row.
+    ///
+    /// Cost: a pass over the column that names the instrument.
+    pub fn reading(&self, table: TableId, instruments: &[Code], tables: &Tables) -> RowSet {
+        let mut set = RowSet::default();
+        let Some(column) = self.reads_instrument(table) else { return set };
+        for (partition, rows) in tables.partitions(table).enumerate() {
+            rows.matching(column, instruments, &mut |row| {
+                rows.read(row, &mut set.data);
+                set.partitions.push(partition as PartitionId);
+            });
+        }
+        set
+    }
+
+    /// The column of a table by which its legs look up the relation `instrument`.
+    pub fn reads_instrument(&self, table: TableId) -> Option<usize> {
+        self.branches.iter().filter(|branch| branch.table == table).find_map(|branch| {
+            let lookup = branch.relation.lookups.iter().find(|lookup| lookup.relation == "instrument")?;
+            match lookup.keys[0].1 {
+                Scalar::Column(input) => Some(branch.relation.inputs[input].column),
+                _ => panic!("legs look an instrument up by a column"),
+            }
+        })
     }
 }
 
-fn inputs(
-    branch: &Relation,
-    rows: &RowSet,
-    width: usize,
-    broadcasts: &Broadcasts,
-    tables: &Tables,
-    snapshot: &Snapshot,
-) -> Vec<Vec<Datum>> {
-    let mut used = vec![false; branch.inputs.len()];
-    let mut mark = |scalar: &crate::plan::scalar::Scalar| scalar.columns(&mut |column| used[column] = true);
-    branch.columns.iter().for_each(&mut mark);
-    mark(&branch.filter);
-    branch.lookups.iter().flat_map(|lookup| &lookup.keys).for_each(|(_, scalar)| mark(scalar));
-    let mut found: Vec<Option<Vec<u32>>> = vec![None; branch.lookups.len()];
-    let mut inputs: Vec<Vec<Datum>> = Vec::with_capacity(branch.inputs.len());
-    for (at, input) in branch.inputs.iter().enumerate() {
+fn is_text(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
+}
+
+fn used_inputs(relation: &Relation) -> Vec<bool> {
+    let mut used = vec![false; relation.inputs.len()];
+    let mut mark = |scalar: &Scalar| scalar.columns(&mut |column| used[column] = true);
+    relation.columns.iter().for_each(&mut mark);
+    mark(&relation.filter);
+    relation.lookups.iter().flat_map(|lookup| &lookup.keys).for_each(|(_, scalar)| mark(scalar));
+    used
+}
+
+fn inputs(branch: &Branch, rows: &RowSet, width: usize, world: World) -> Vec<Vec<Datum>> {
+    let World { broadcasts, tables, snapshot } = world;
+    let Branch { relation, used, .. } = branch;
+    let mut found: Vec<Option<Vec<u32>>> = vec![None; relation.lookups.len()];
+    let mut inputs: Vec<Vec<Datum>> = Vec::with_capacity(relation.inputs.len());
+    for (at, input) in relation.inputs.iter().enumerate() {
         let column = match input.lookup {
             _ if !used[at] => Vec::new(),
             None => rows.data.iter().skip(input.column).step_by(width).copied().collect(),
             Some(lookup) => {
                 let numbers = found[lookup].get_or_insert_with(|| {
-                    find(&branch.lookups[lookup], &inputs, rows.len(), &broadcasts.all, tables)
+                    find(&relation.lookups[lookup], &inputs, rows.len(), &broadcasts.all, tables)
                 });
-                let value =
-                    reader(&branch.lookups[lookup].relation, input.column, &broadcasts.all, tables, snapshot);
+                let value = reader(
+                    &relation.lookups[lookup].relation,
+                    input.column,
+                    &broadcasts.all,
+                    tables,
+                    snapshot,
+                );
                 numbers.iter().map(|&number| if number == NOWHERE { NULL } else { value(number) }).collect()
             }
         };

@@ -1,742 +1,566 @@
 //! A grouped view kept by deltas: every level a GROUP BY of its own, every part in its incremental form.
-
-use std::collections::BTreeSet;
-use std::sync::{Arc, RwLock};
+//!
+//! Net positions that were touched are taken back as they were and added as they are; prices that changed
+//! move what is kept by their difference. A line whose group changed moves by the same two steps.
 
 use hashbrown::{HashMap, HashSet};
 
-use super::broadcast::{Broadcasts, NOWHERE, find, reader};
-use super::factored::{FactoredState, GroupId, Pair, terms};
-use super::legs::{LegSet, Legs};
-use super::recompute::{Group, columns_of, quality_of, selected, weight};
-use super::result::{Cell, Column, Quality};
+use super::arrangement::{Arrangement, Coordinate, Touched};
+use super::broadcast::Broadcasts;
+use super::groups::{GroupId, Groups};
+use super::legs::LegColumns;
+use super::lines::{Lines, Side};
+use super::pair::{Pair, Pairs};
+use super::recompute::{quality_of, selected, weight};
+use super::result::Cell;
+use super::shape::{MeasureOf, Priced, Shape};
 use super::spec::ViewSpec;
+use super::stage::{Added, PartLines, Relevant, Stage, Sums};
 use crate::datum::{Datum, NULL};
-use crate::dictionary::{Code, Dictionaries};
+use crate::dictionary::Code;
 use crate::error::Result;
-use crate::plan::catalog::{Catalog, Parameters, Planner};
-use crate::plan::grouped::{GroupedView, MeasureKind, QUALITY};
-use crate::plan::part::{Factored, Part, part};
-use crate::plan::relation::{Relation, relations};
-use crate::plan::scalar::Scalar;
 use crate::table::snapshot::Snapshot;
 use crate::table::{PartitionId, Tables};
 
-/// What a view is made of, compiled once for each specification.
+/// One view: its selection, its levels and what it keeps of them; what it shows stands in [`Groups`].
 pub struct Maintained {
-    view: GroupedView,
-    columns: Vec<Column>,
-    parts: Vec<Part>,
-    /// The measures over the outputs of the parts.
-    measures: Relation,
     accounts: Option<HashSet<PartitionId>>,
-    portfolios: Option<HashSet<Datum>>,
-    pairs: Pairs,
-    levels: Vec<Level>,
-    names: LegColumns,
-    /// Legs may be added up before they are added to what is kept.
-    linear: bool,
-}
-
-struct LegColumns {
-    instrument: usize,
-    priced_as: usize,
-    portfolio: usize,
-    account: usize,
-    current: usize,
-    legs: usize,
-    /// The codes of SHORT, FLAT and LONG.
-    directions: [Datum; 3],
-}
-
-#[derive(Default)]
-struct Pairs {
-    numbers: HashMap<(Datum, Datum), Pair>,
-    members: Vec<(Datum, Datum)>,
-}
-
-struct Level {
+    portfolios: Option<HashSet<Code>>,
     fields: Vec<Field>,
-    groups: HashMap<Vec<Datum>, GroupId>,
-    keys: Vec<Vec<Datum>>,
-    /// Legs of each group: a group is shown while it has one.
-    legs: Vec<i128>,
-    parts: Vec<PartState>,
-    cells: Vec<Vec<Cell>>,
+    /// The groups of coordinates at the deepest level, where they depend on nothing else.
+    memo: Option<Vec<GroupId>>,
+    /// Net current quantity by account and instrument, where a level groups by its sign.
+    directions: Option<Directions>,
+    stages: Vec<Stage>,
+    /// By part: the stage that serves each level.
+    stage_of: Vec<Vec<usize>>,
+    /// Groups whose cells are to be computed, by level.
+    dirty: Vec<Dirty>,
+    computed: Vec<usize>,
 }
 
 /// Where the key of a level comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Field {
-    Leg(usize),
     Instrument(usize),
     Account(usize),
+    AccountId,
+    InstrumentId,
+    /// A column of a coordinate.
+    Coordinate(usize),
     LongShort,
 }
 
-#[derive(Default)]
-struct PartState {
-    factored: FactoredState,
-    nets: Nets,
-    inner: Inner,
+struct Directions {
+    nets: HashMap<(PartitionId, Code), Datum>,
+    /// What the nets were before the update that is under way.
+    before: HashMap<(PartitionId, Code), Datum>,
+    /// The codes of SHORT, FLAT and LONG.
+    codes: [Datum; 3],
 }
 
-/// Sums of legs that are netted before anything is done with them.
 #[derive(Default)]
-struct Nets {
-    /// By group and the codes of the columns it is netted by.
-    rows: HashMap<(GroupId, Vec<u32>), u32>,
-    /// The leg columns that are summed.
-    columns: Vec<usize>,
-    /// Row after row, one sum a column.
-    sums: Vec<i128>,
+struct Dirty {
+    groups: Vec<GroupId>,
+    is_dirty: Vec<bool>,
 }
 
-/// The inner groups of a part that nests an aggregation.
-#[derive(Default)]
-struct Inner {
-    numbers: HashMap<(GroupId, Vec<Datum>), GroupId>,
-    outer: Vec<GroupId>,
-    keys: Vec<Vec<Datum>>,
-    /// What each inner group adds to its outer group's sums.
-    added: Vec<Vec<Datum>>,
-    sums: Vec<Vec<Datum>>,
+const UNKNOWN: GroupId = GroupId::MAX;
+
+/// What every view reads, at one epoch.
+#[derive(Clone, Copy)]
+pub struct Base<'a> {
+    pub legs: &'a LegColumns,
+    pub pairs: &'a Pairs,
+    pub arrangement: &'a Arrangement,
+    pub broadcasts: &'a Broadcasts,
+    pub tables: &'a Tables,
+}
+
+/// The columns of legs, beyond instrument and portfolio, that a view groups by.
+pub fn order_fields(spec: &ViewSpec, legs: &LegColumns) -> Vec<usize> {
+    let known = [legs.account, legs.instrument, legs.priced_as, legs.portfolio];
+    let of_leg = spec.group_by.iter().filter_map(|name| legs.find(name));
+    let mut fields: Vec<usize> = of_leg.filter(|column| !known.contains(column)).collect();
+    fields.sort_unstable();
+    fields
 }
 
 impl Maintained {
-    /// Compiles a view and computes it from the rows there are.
-    ///
-    /// # Errors
-    /// `Unsupported` where its SQL has no incremental form; `Data` where a sum leaves 128 bits.
-    pub fn new(
-        spec: &ViewSpec,
-        catalog: &Catalog,
-        legs: &Legs,
-        broadcasts: &Broadcasts,
-        tables: &Tables,
-        snapshot: &Arc<Snapshot>,
-    ) -> Result<Maintained> {
-        let view = GroupedView::new(catalog, &spec.view);
-        let parameters = Parameters { currency: spec.currency.clone(), exclude_cash: spec.exclude_cash };
-        let (parts, measures, columns) = compile(&view, spec, catalog, &parameters, &snapshot.dictionaries)?;
-        let names = LegColumns {
-            instrument: legs.column("instrument_id"),
-            priced_as: legs.column("priced_as"),
-            portfolio: legs.column("portfolio_id"),
-            account: legs.column("account_id"),
-            current: legs.column("current"),
-            legs: legs.column("legs"),
-            directions: {
-                let mut dictionaries = snapshot.dictionaries.write().expect("no reader panicked");
-                ["SHORT", "FLAT", "LONG"].map(|name| dictionaries.names.intern(name).into())
+    /// A view of nothing yet; [`Self::rebuild`] computes it.
+    pub fn new(spec: &ViewSpec, shape: &Shape, base: Base, snapshot: &Snapshot) -> Maintained {
+        let coordinates = &base.arrangement.coordinates;
+        let field = |name: &String| match (name.as_str(), base.legs.find(name)) {
+            ("long_short", _) => Field::LongShort,
+            (_, Some(column)) if column == base.legs.account => Field::AccountId,
+            (_, Some(column)) if column == base.legs.instrument => Field::InstrumentId,
+            (_, Some(column)) => {
+                let at = coordinates.columns.iter().position(|&known| known == column);
+                Field::Coordinate(at.expect("the arrangement tells legs apart by this field"))
+            }
+            (name, None) => match base.broadcasts.get("account").find(name) {
+                Some(column) if base.broadcasts.get("instrument").find(name).is_none() => Field::Account(column),
+                _ => Field::Instrument(base.broadcasts.get("instrument").column(name)),
             },
         };
-        // A sleeve that no row names yet may be named by one later.
-        let portfolios = spec.portfolios.as_ref().map(|names| {
-            let mut dictionaries = snapshot.dictionaries.write().expect("no reader panicked");
-            names.iter().map(|name| Datum::from(dictionaries.names.intern(name))).collect()
-        });
-        let field = |name: &String| match name.as_str() {
-            "long_short" => Field::LongShort,
-            "strategy" | "region" => Field::Account(broadcasts.get("account").column(name)),
-            name if legs.names().iter().any(|known| known == name) => Field::Leg(legs.column(name)),
-            name => Field::Instrument(broadcasts.get("instrument").column(name)),
-        };
         let fields: Vec<Field> = spec.group_by.iter().map(field).collect();
-        let level = |depth: usize| Level {
-            fields: fields[..depth].to_vec(),
-            groups: HashMap::new(),
-            keys: Vec::new(),
-            legs: Vec::new(),
-            parts: parts.iter().map(|_| PartState::default()).collect(),
-            cells: Vec::new(),
-        };
-        let mut maintained = Maintained {
-            levels: (0..=fields.len()).map(level).collect(),
-            accounts: selected(snapshot, &spec.accounts).map(|chosen| chosen.into_iter().collect()),
-            view,
-            columns,
-            parts,
-            measures,
-            portfolios,
-            pairs: Pairs::default(),
-            names,
-            linear: false,
-        };
-        maintained.linear = maintained.is_linear();
-        maintained.rebuild(legs, broadcasts, tables, snapshot)?;
-        Ok(maintained)
-    }
-
-    pub fn view(&self) -> &GroupedView {
-        &self.view
-    }
-
-    /// The view's measures.
-    pub fn columns(&self) -> &[Column] {
-        &self.columns
-    }
-
-    /// Computes the view from all rows.
-    pub fn rebuild(
-        &mut self,
-        legs: &Legs,
-        broadcasts: &Broadcasts,
-        tables: &Tables,
-        snapshot: &Snapshot,
-    ) -> Result<()> {
-        for level in &mut self.levels {
-            level.groups.clear();
-            level.keys.clear();
-            level.legs.clear();
-            level.cells.clear();
-            for part in &mut level.parts {
-                part.factored.clear();
-                part.nets = Nets::default();
-                part.inner = Inner::default();
-            }
-        }
-        let pairs: Vec<Pair> = (0..self.pairs.members.len() as Pair).collect();
-        self.reprice(&pairs, broadcasts, tables, snapshot)?;
-        let (by, sums) = self.grain();
-        let accounts = self.accounts.take();
-        let added = legs.each(accounts.as_ref(), broadcasts, tables, snapshot, &mut |legs| {
-            let legs = if self.linear { &legs.consolidated(&by, &sums) } else { legs };
-            self.add(legs, Sums::Later, broadcasts, tables, snapshot)
+        let by_coordinate = fields.iter().all(|field| {
+            !matches!(field, Field::AccountId | Field::Account(_) | Field::LongShort)
         });
-        self.accounts = accounts;
-        added?;
-        for level in &mut self.levels {
-            for (part, state) in self.parts.iter().zip(&mut level.parts) {
-                state.factored.sum_up(&part.factored)?;
+        let mut dictionaries = snapshot.dictionaries.write().expect("no reader panicked");
+        let directions = fields.contains(&Field::LongShort).then(|| Directions {
+            nets: HashMap::new(),
+            before: HashMap::new(),
+            codes: ["SHORT", "FLAT", "LONG"].map(|name| dictionaries.names.intern(name).into()),
+        });
+        // A sleeve that no row names yet may be named by one later.
+        let portfolios = spec
+            .portfolios
+            .as_ref()
+            .map(|names| names.iter().map(|name| dictionaries.names.intern(name)).collect());
+        drop(dictionaries);
+        Maintained {
+            accounts: selected(snapshot, &spec.accounts).map(|chosen| chosen.into_iter().collect()),
+            portfolios,
+            memo: by_coordinate.then(Vec::new),
+            directions,
+            stages: Vec::new(),
+            stage_of: vec![Vec::new(); shape.parts.len()],
+            dirty: (0..=fields.len()).map(|_| Dirty::default()).collect(),
+            computed: vec![0; fields.len() + 1],
+            fields,
+        }
+    }
+
+    /// Computes the view from the net positions.
+    ///
+    /// # Errors
+    /// `Data` where a sum leaves 128 bits.
+    pub fn rebuild(&mut self, shape: &Shape, base: Base, groups: &mut Groups) -> Result<()> {
+        groups.hide_all();
+        self.memo.iter_mut().for_each(Vec::clear);
+        self.computed.fill(0);
+        self.make_stages(shape, base);
+        let mut lines = Lines::new(base.arrangement.summed().len());
+        let accounts: Vec<PartitionId> = match &self.accounts {
+            None => (0..base.arrangement.accounts()).collect(),
+            Some(chosen) => {
+                let mut chosen: Vec<_> = chosen.iter().copied().collect();
+                chosen.sort_unstable();
+                chosen
+            }
+        };
+        if self.directions.is_some() {
+            self.count_directions(&accounts, base);
+        }
+        /// Lines that are added in one go.
+        const LINES: usize = 8_192;
+        for (at, &account) in accounts.iter().enumerate() {
+            let mut last = None;
+            base.arrangement.each(account, &mut |coordinate, row, sums| {
+                let pair = base.arrangement.coordinates.pair(coordinate);
+                if last.replace(pair) != Some(pair) {
+                    lines.begin();
+                }
+                if self.takes(coordinate, base) {
+                    lines.push(account, coordinate, Side::After, sums.iter().map(|sum| sum.get(row)));
+                }
+            });
+            if lines.len() >= LINES || at + 1 == accounts.len() {
+                let added = self.add(shape, &lines, base, groups, Sums::Later)?;
+                assert_eq!(added, Added::Done, "all that is present was looked for");
+                lines.clear();
             }
         }
-        self.finish()
-    }
-
-    /// Whether a change of instruments or accounts moves rows between the groups of this view, or changes
-    /// the legs themselves, so that it is computed anew.
-    pub fn moved_by(
-        &self,
-        instrument: &dyn Fn(usize) -> bool,
-        account: &dyn Fn(usize) -> bool,
-        rows: bool,
-    ) -> bool {
-        let fields = self.levels.last().map_or(&[][..], |level| level.fields.as_slice());
-        fields.iter().any(|field| match *field {
-            Field::Leg(_) => false,
-            Field::Instrument(column) => instrument(column),
-            Field::Account(column) => account(column),
-            // A row may turn an account's net quantity from long to short.
-            Field::LongShort => rows,
-        })
-    }
-
-    /// Brings the view to the new epoch.
-    ///
-    /// `instruments` are the numbers of the instruments whose values changed.
-    pub fn update(
-        &mut self,
-        delta: &LegSet,
-        instruments: &HashSet<u32>,
-        broadcasts: &Broadcasts,
-        tables: &Tables,
-        snapshot: &Snapshot,
-    ) -> Result<()> {
-        self.add(delta, Sums::Now, broadcasts, tables, snapshot)?;
-        if !instruments.is_empty() {
-            let changed =
-                |code: Datum| tables.instruments.find(code as Code).is_some_and(|n| instruments.contains(&n));
-            let members = self.pairs.members.iter().enumerate();
-            let pairs: Vec<Pair> =
-                members.filter(|(_, (a, b))| changed(*a) || changed(*b)).map(|(at, _)| at as Pair).collect();
-            self.reprice(&pairs, broadcasts, tables, snapshot)?;
+        for stage in &mut self.stages {
+            stage.sum_up(&shape.parts[stage.part])?;
         }
-        self.finish()
+        self.finish(shape, groups)
     }
 
-    /// The groups of every level, the total first.
-    pub fn levels(&self) -> Vec<Vec<Group>> {
-        let level = |level: &Level| {
-            let shown =
-                (0..level.keys.len()).filter(|&group| level.legs[group] > 0 || level.fields.is_empty());
-            shown
-                .map(|group| Group { key: level.keys[group].clone(), cells: level.cells[group].clone() })
-                .collect()
-        };
-        self.levels.iter().map(level).collect()
+    /// Brings the view to the new epoch. The shape follows the prices already.
+    ///
+    /// # Errors
+    /// `Data` where a sum leaves 128 bits; the view has to be rebuilt then.
+    pub fn update(&mut self, shape: &Shape, base: Base, groups: &mut Groups, regroup: bool) -> Result<()> {
+        for stage in &mut self.stages {
+            stage.reprice(&shape.parts[stage.part])?;
+        }
+        let mut lines = Lines::new(base.arrangement.summed().len());
+        let touched = &base.arrangement.touched;
+        for bucket in touched.buckets.iter().filter(|bucket| self.selects(bucket.account)) {
+            lines.begin();
+            for (coordinate, sums) in touched.before(bucket).filter(|(at, _)| self.takes(*at, base)) {
+                lines.push(bucket.account, coordinate, Side::Before, sums.iter().copied());
+            }
+            lines.begin();
+            for (coordinate, sums) in touched.after(bucket).filter(|(at, _)| self.takes(*at, base)) {
+                lines.push(bucket.account, coordinate, Side::After, sums.iter().copied());
+            }
+        }
+        if self.directions.is_some() {
+            self.turn(&mut lines, base);
+        }
+        if !lines.is_empty() && self.add_both(shape, &lines, base, groups, regroup)? == Added::Outgrown {
+            return self.rebuild(shape, base, groups);
+        }
+        self.finish(shape, groups)
     }
 
-    /// The leg columns that tell legs of this view apart, and those it adds up.
-    fn grain(&self) -> (Vec<usize>, Vec<usize>) {
-        let names = &self.names;
-        let mut by = BTreeSet::from([names.account, names.portfolio, names.instrument, names.priced_as]);
-        by.extend(self.levels.iter().flat_map(|level| &level.fields).filter_map(|field| match field {
-            Field::Leg(column) => Some(*column),
-            _ => None,
-        }));
-        let mut sums = BTreeSet::from([names.current, names.legs]);
-        for part in &self.parts {
-            for h in &part.factored.kept {
-                h.columns(&mut |column| {
-                    if !by.contains(&column) {
-                        sums.insert(column);
+    fn selects(&self, account: PartitionId) -> bool {
+        self.accounts.as_ref().is_none_or(|accounts| accounts.contains(&account))
+    }
+
+    fn takes(&self, coordinate: Coordinate, base: Base) -> bool {
+        let portfolio = || base.arrangement.coordinates.codes(coordinate)[0];
+        self.portfolios.as_ref().is_none_or(|portfolios| portfolios.contains(&portfolio()))
+    }
+
+    /// One stage for each part and each set of columns that levels net lines by.
+    fn make_stages(&mut self, shape: &Shape, base: Base) {
+        self.stages.clear();
+        let width = base.arrangement.coordinates.columns.len();
+        for (at, priced) in shape.parts.iter().enumerate() {
+            let told_at = |level: usize| -> Vec<bool> {
+                let by = match (&priced.part.net_by, &priced.part.nested) {
+                    (Some(by), _) => by,
+                    (None, Some(nested)) => &nested.by,
+                    // Sums of lines are the sums of their rows, so nothing is netted.
+                    (None, None) => return vec![true; width],
+                };
+                let told = base.arrangement.coordinates.columns.iter().map(|column| by.contains(column));
+                let mut told: Vec<bool> = told.collect();
+                for field in &self.fields[..level] {
+                    if let Field::Coordinate(column) = field {
+                        told[*column] = true;
+                    }
+                }
+                told
+            };
+            self.stage_of[at].clear();
+            let mut first = 0;
+            for level in 0..=self.fields.len() {
+                let last = level == self.fields.len() || told_at(level + 1) != told_at(level);
+                self.stage_of[at].push(self.stages.len());
+                if last {
+                    let relevant = self.relevant(priced, base);
+                    self.stages.push(Stage::new(at, priced, first..level + 1, told_at(level), relevant));
+                    first = level + 1;
+                }
+            }
+        }
+    }
+
+    /// The instruments of inner groups that add anything now.
+    fn relevant(&self, priced: &Priced, base: Base) -> Option<Relevant> {
+        let nested = priced.part.nested.as_ref()?;
+        let kept = nested.presence?;
+        let key = nested.by.iter().position(|&column| column == base.legs.instrument)?;
+        let h = &priced.part.factored.kept[kept];
+        let mut present: HashSet<Pair> = HashSet::new();
+        let crate::plan::scalar::Scalar::Column(column) = h else { return None };
+        let sum = base.arrangement.summed().iter().position(|summed| summed == column)?;
+        for account in 0..base.arrangement.accounts() {
+            if self.selects(account) {
+                base.arrangement.each(account, &mut |coordinate, row, sums| {
+                    if sums[sum].get(row) != 0 {
+                        present.insert(base.arrangement.coordinates.pair(coordinate));
                     }
                 });
             }
         }
-        (by.into_iter().collect(), sums.into_iter().collect())
+        let instruments = present.into_iter().map(|pair| base.pairs.instrument(pair).into()).collect();
+        Some(Relevant { kept, key, instruments })
     }
 
-    /// Whether legs that agree in the grain may be added up before anything is kept of them.
-    fn is_linear(&self) -> bool {
-        let (by, _) = self.grain();
-        let own = self.parts.iter().filter(|part| part.net_by.is_none());
-        own.flat_map(|part| &part.factored.kept).all(|h| h.is_linear(&|column| by.contains(&column)))
+    fn count_directions(&mut self, accounts: &[PartitionId], base: Base) {
+        let current = current_of(base);
+        let mut nets = HashMap::new();
+        for &account in accounts {
+            base.arrangement.each(account, &mut |coordinate, row, sums| {
+                if self.takes(coordinate, base) {
+                    let instrument = base.pairs.instrument(base.arrangement.coordinates.pair(coordinate));
+                    let net: &mut Datum = nets.entry((account, instrument)).or_default();
+                    *net = net.wrapping_add(sums[current].get(row));
+                }
+            });
+        }
+        let directions = self.directions.as_mut().expect("a view that groups by direction");
+        directions.nets = nets;
+        directions.before.clear();
     }
 
-    /// A total of which nothing is known.
-    pub fn missing(&self) -> Group {
-        let cell = Cell { value: NULL, quality: Quality::Missing };
-        Group { key: Vec::new(), cells: vec![cell; self.columns.len()] }
+    /// Moves the net quantities by the lines; where a sign turns, all rows of the account and instrument
+    /// are taken along.
+    fn turn(&mut self, lines: &mut Lines, base: Base) {
+        let current = current_of(base);
+        let directions = self.directions.as_mut().expect("a view that groups by direction");
+        directions.before.clear();
+        let mut touched: HashSet<(PartitionId, Pair)> = HashSet::new();
+        for line in 0..lines.len() {
+            let (account, pair) = (lines.accounts[line], base.arrangement.coordinates.pair(lines.coordinates[line]));
+            touched.insert((account, pair));
+            let key = (account, base.pairs.instrument(pair));
+            let net = directions.nets.entry(key).or_default();
+            directions.before.entry(key).or_insert(*net);
+            *net = net.wrapping_add(lines.sides[line].weight() * lines.sum(current, line));
+        }
+        let turned = |(key, before): (&(PartitionId, Code), &Datum)| {
+            (directions.nets[key].signum() != before.signum()).then_some(*key)
+        };
+        let mut turned: Vec<_> = directions.before.iter().filter_map(turned).collect();
+        turned.sort_unstable();
+        let mut rows = Touched::default();
+        for (account, instrument) in turned {
+            let number = base.tables.instruments.find(instrument).expect("a leg's instrument is known");
+            for &pair in base.pairs.grouped_by(number) {
+                if touched.contains(&(account, pair)) {
+                    continue;
+                }
+                let bucket = base.arrangement.rows_of(account, pair, &mut rows);
+                for side in [Side::Before, Side::After] {
+                    lines.begin();
+                    for (coordinate, sums) in rows.after(&bucket).filter(|(at, _)| self.takes(*at, base)) {
+                        lines.push(account, coordinate, side, sums.iter().copied());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Adds lines of both sides, each in the groups of its side.
+    fn add_both(
+        &mut self,
+        shape: &Shape,
+        lines: &Lines,
+        base: Base,
+        groups: &mut Groups,
+        regroup: bool,
+    ) -> Result<Added> {
+        if regroup {
+            // The groups of lines as they were are found by what was looked up then.
+            self.memo.iter_mut().for_each(Vec::clear);
+        }
+        self.add_sides(shape, lines, base, groups, Sums::Now, regroup)
     }
 
     fn add(
         &mut self,
-        legs: &LegSet,
+        shape: &Shape,
+        lines: &Lines,
+        base: Base,
+        groups: &mut Groups,
         sums: Sums,
-        broadcasts: &Broadcasts,
-        tables: &Tables,
-        snapshot: &Snapshot,
-    ) -> Result<()> {
-        let chosen: Vec<usize> = (0..legs.len())
-            .filter(|&at| {
-                self.accounts.as_ref().is_none_or(|accounts| accounts.contains(&legs.accounts[at]))
-                    && self
-                        .portfolios
-                        .as_ref()
-                        .is_none_or(|p| p.contains(&legs.columns[self.names.portfolio][at]))
-            })
-            .collect();
-        if chosen.is_empty() {
-            return Ok(());
-        }
-        let mut pairs = Vec::with_capacity(chosen.len());
-        let known = self.pairs.members.len();
-        for &at in &chosen {
-            let pair = (legs.columns[self.names.instrument][at], legs.columns[self.names.priced_as][at]);
-            let next = self.pairs.members.len() as Pair;
-            let number = *self.pairs.numbers.entry(pair).or_insert(next);
-            if number == next {
-                self.pairs.members.push(pair);
-            }
-            pairs.push(number);
-        }
-        let new: Vec<Pair> = (known as Pair..self.pairs.members.len() as Pair).collect();
-        self.reprice(&new, broadcasts, tables, snapshot)?;
-        let directions = self.directions(legs, &chosen);
-        // A part without nets keeps sums of functions of legs, which are the same at every level.
-        let linear: Vec<Vec<Vec<Datum>>> = self
-            .parts
-            .iter()
-            .map(|part| match part.net_by {
-                Some(_) => Vec::new(),
-                None => part
-                    .factored
-                    .kept
-                    .iter()
-                    .map(|h| h.evaluate(&legs.columns, legs.len()).into_vec(legs.len()))
-                    .collect(),
-            })
-            .collect();
-        let Maintained { levels, parts, names, .. } = self;
-        for level in levels.iter_mut() {
-            let mut groups = Vec::with_capacity(chosen.len());
-            for &at in &chosen {
-                let key = level.key(legs, at, names, broadcasts, tables, &directions);
-                let group = level.group(key);
-                level.legs[group as usize] += Datum::from(legs.weights[at]) * legs.columns[names.legs][at];
-                groups.push(group);
-            }
-            for ((part, state), linear) in parts.iter().zip(&mut level.parts).zip(&linear) {
-                let nets;
-                let rows = match &part.net_by {
-                    None => Rows {
-                        deltas: linear,
-                        place: &|n| chosen[n],
-                        sign: &|n| legs.weights[chosen[n]].into(),
-                    },
-                    Some(by) => {
-                        nets = state.nets.add(part, by, legs, &chosen, &groups);
-                        Rows { deltas: &nets, place: &|n| n, sign: &|_| 1 }
-                    }
-                };
-                state.add(part, &rows, legs, &chosen, &groups, &pairs, sums)?;
-            }
-        }
-        Ok(())
+    ) -> Result<Added> {
+        self.add_sides(shape, lines, base, groups, sums, false)
     }
 
-    /// The sign of each account's net current quantity of an instrument, where a level groups by it: known
-    /// when all rows are added at once, as they are for such views.
-    fn directions(&self, legs: &LegSet, chosen: &[usize]) -> HashMap<(Datum, Datum), i128> {
-        let mut nets = HashMap::new();
-        if self.levels.iter().any(|level| level.fields.contains(&Field::LongShort)) {
-            for &at in chosen {
-                let key = (legs.columns[self.names.account][at], legs.columns[self.names.instrument][at]);
-                *nets.entry(key).or_insert(0) += legs.columns[self.names.current][at];
-            }
-        }
-        nets
-    }
-
-    fn reprice(
+    fn add_sides(
         &mut self,
-        pairs: &[Pair],
-        broadcasts: &Broadcasts,
-        tables: &Tables,
-        snapshot: &Snapshot,
-    ) -> Result<()> {
-        if pairs.is_empty() {
-            return Ok(());
+        shape: &Shape,
+        lines: &Lines,
+        base: Base,
+        groups: &mut Groups,
+        sums: Sums,
+        regroup: bool,
+    ) -> Result<Added> {
+        let depth = self.fields.len();
+        let legs_at = base.arrangement.summed().iter().position(|&column| column == base.legs.legs);
+        let legs_at = legs_at.expect("legs are counted");
+        let finest = self.groups_of(lines, base, groups, regroup);
+        for (line, &group) in finest.iter().enumerate() {
+            groups.count(depth, group, lines.sides[line].weight() * lines.sum(legs_at, line));
         }
-        for (at, part) in self.parts.iter().enumerate() {
-            let inputs = self.inputs(&part.factored, pairs, broadcasts, tables, snapshot);
-            for (term, g) in terms(&part.factored).enumerate() {
-                let values = g.evaluate(&inputs, pairs.len());
-                for level in &mut self.levels {
-                    for (row, &pair) in pairs.iter().enumerate() {
-                        level.parts[at].factored.apply(&part.factored, term, pair, values.get(row))?;
-                    }
-                }
+        // Stages that net alike see the same lines.
+        let mut netted: Vec<(Vec<bool>, Lines, Vec<GroupId>)> = Vec::new();
+        for stage in &self.stages {
+            if !stage.told.contains(&false) || netted.iter().any(|(told, ..)| *told == stage.told) {
+                continue;
+            }
+            let lines = lines.netted(&base.arrangement.coordinates, &stage.told);
+            netted.push((stage.told.clone(), lines, Vec::new()));
+        }
+        for (_, lines, finest) in &mut netted {
+            *finest = self.groups_of(lines, base, groups, regroup);
+        }
+        for stage in &mut self.stages {
+            let (lines, finest) = match netted.iter().find(|(told, ..)| *told == stage.told) {
+                Some((_, lines, finest)) => (lines, finest),
+                None => (lines, &finest),
+            };
+            let priced = &shape.parts[stage.part];
+            let level = stage.levels.end - 1;
+            let at_level: Vec<GroupId> =
+                finest.iter().map(|&group| groups.ancestor(depth, group, level)).collect();
+            let coordinates = &base.arrangement.coordinates;
+            let pairs: Vec<Pair> = lines.coordinates.iter().map(|&at| coordinates.pair(at)).collect();
+            let keys = priced.part.nested.as_ref().map_or(&[][..], |nested| &nested.by);
+            let mut wanted = vec![false; base.legs.len()];
+            priced.part.factored.kept.iter().for_each(|h| h.columns(&mut |column| wanted[column] = true));
+            keys.iter().for_each(|&column| wanted[column] = true);
+            let columns = lines.columns(
+                base.legs,
+                base.arrangement.summed(),
+                coordinates,
+                base.pairs,
+                base.tables.accounts.codes(),
+                &|column| wanted[column],
+            );
+            let inner_keys: Vec<Vec<Datum>> = keys.iter().map(|&column| columns[column].clone()).collect();
+            let signed = |h: &crate::plan::scalar::Scalar| {
+                let lane = h.evaluate(&columns, lines.len());
+                let delta = |line: usize| match lane.get(line) {
+                    NULL => 0,
+                    value => lines.sides[line].weight() * value,
+                };
+                (0..lines.len()).map(delta).collect()
+            };
+            let deltas: Vec<Vec<Datum>> = priced.part.factored.kept.iter().map(signed).collect();
+            let part =
+                PartLines { groups: &at_level, pairs: &pairs, deltas: &deltas, inner_keys: &inner_keys };
+            if stage.add(priced, &part, sums)? == Added::Outgrown {
+                return Ok(Added::Outgrown);
             }
         }
-        Ok(())
+        Ok(Added::Done)
     }
 
-    /// What a part looks up for pairs of instruments.
-    fn inputs(
-        &self,
-        plan: &Factored,
-        pairs: &[Pair],
-        broadcasts: &Broadcasts,
-        tables: &Tables,
-        snapshot: &Snapshot,
-    ) -> Vec<Vec<Datum>> {
-        let mut found: Vec<Option<Vec<u32>>> = vec![None; plan.lookups.len()];
-        let mut inputs: Vec<Vec<Datum>> = Vec::with_capacity(plan.inputs.len());
-        let member = |&pair: &Pair| self.pairs.members[pair as usize];
-        for input in &plan.inputs {
-            let column = match input.lookup {
-                None if input.column == self.names.instrument => {
-                    pairs.iter().map(|pair| member(pair).0).collect()
+    /// The group of each line at the deepest level.
+    fn groups_of(&mut self, lines: &Lines, base: Base, groups: &mut Groups, regroup: bool) -> Vec<GroupId> {
+        let mut found = Vec::with_capacity(lines.len());
+        for line in 0..lines.len() {
+            let (account, coordinate, side) =
+                (lines.accounts[line], lines.coordinates[line], lines.sides[line]);
+            let by_memo = !(regroup && side == Side::Before);
+            if by_memo && let Some(memo) = &mut self.memo {
+                if memo.len() <= coordinate as usize {
+                    memo.resize(base.arrangement.coordinates.len().max(coordinate as usize + 1), UNKNOWN);
                 }
-                None if input.column == self.names.priced_as => {
-                    pairs.iter().map(|pair| member(pair).1).collect()
+                let known = memo[coordinate as usize];
+                if known != UNKNOWN {
+                    found.push(known);
+                    continue;
                 }
-                None => Vec::new(),
-                Some(lookup) => {
-                    let numbers = found[lookup].get_or_insert_with(|| {
-                        find(&plan.lookups[lookup], &inputs, pairs.len(), &broadcasts.all, tables)
-                    });
-                    let value = reader(
-                        &plan.lookups[lookup].relation,
-                        input.column,
-                        &broadcasts.all,
-                        tables,
-                        snapshot,
-                    );
-                    numbers
-                        .iter()
-                        .map(|&number| if number == NOWHERE { NULL } else { value(number) })
-                        .collect()
-                }
-            };
-            inputs.push(column);
+            }
+            let mut group = 0;
+            for (level, &field) in self.fields.iter().enumerate() {
+                let code = self.code(field, account, coordinate, side, base);
+                group = groups.number(level + 1, group, code);
+            }
+            if by_memo && let Some(memo) = &mut self.memo {
+                memo[coordinate as usize] = group;
+            }
+            found.push(group);
         }
-        inputs
+        found
+    }
+
+    fn code(&self, field: Field, account: PartitionId, coordinate: Coordinate, side: Side, base: Base) -> Datum {
+        let coordinates = &base.arrangement.coordinates;
+        let instrument = || base.pairs.instrument(coordinates.pair(coordinate));
+        let looked = |relation: &str, column: usize, number: u32| {
+            let relation = base.broadcasts.get(relation);
+            match side {
+                Side::Before => relation.was(number, column),
+                Side::After => relation.columns[column][number as usize],
+            }
+        };
+        match field {
+            Field::Coordinate(at) => super::arrangement::from_code(coordinates.codes(coordinate)[at]),
+            Field::InstrumentId => instrument().into(),
+            Field::AccountId => base.tables.accounts.codes()[account as usize].into(),
+            Field::Account(column) => looked("account", column, account),
+            Field::Instrument(column) => {
+                let number = base.tables.instruments.find(instrument()).expect("a leg's instrument is known");
+                looked("instrument", column, number)
+            }
+            Field::LongShort => {
+                let directions = self.directions.as_ref().expect("a view that groups by direction");
+                let key = (account, instrument());
+                let now = directions.nets.get(&key).copied().unwrap_or(0);
+                let net = match side {
+                    Side::Before => directions.before.get(&key).copied().unwrap_or(now),
+                    Side::After => now,
+                };
+                directions.codes[(net.signum() + 1) as usize]
+            }
+        }
     }
 
     /// Turns the aggregates of touched groups into cells; weights follow the total.
-    fn finish(&mut self) -> Result<()> {
-        let Maintained { levels, parts, measures, view, .. } = self;
-        let mut nav: Vec<Cell> = Vec::new();
-        for level in levels.iter_mut() {
-            if level.fields.is_empty() {
-                level.group(Vec::new());
+    fn finish(&mut self, shape: &Shape, groups: &mut Groups) -> Result<()> {
+        let Maintained { stages, stage_of, dirty, computed, .. } = self;
+        for stage in stages.iter_mut() {
+            stage.settle(&shape.parts[stage.part], groups, &mut |level, group| dirty[level].add(group))?;
+        }
+        let stages = &*stages;
+        let mut outputs: Vec<Vec<Datum>> = vec![Vec::new(); shape.parts.len()];
+        let (mut row, mut cells) = (Vec::new(), Vec::new());
+        let mut nav_moved = false;
+        for level in 0..groups.levels.len() {
+            // A group that is new has cells to compute, whatever its aggregates.
+            let known = std::mem::replace(&mut computed[level], groups.levels[level].len());
+            (known..computed[level]).for_each(|group| dirty[level].add(group as GroupId));
+            for &group in &dirty[level].groups {
+                for (part, outputs) in outputs.iter_mut().enumerate() {
+                    let aggregates = stages[stage_of[part][level]].values(level, group);
+                    outputs.clear();
+                    let of = shape.parts[part].part.outputs.iter();
+                    outputs.extend(of.map(|(_, scalar)| scalar.value(aggregates)));
+                }
+                row.clear();
+                row.extend(shape.reads.iter().map(|&(part, output)| outputs[part][output]));
+                cells.clear();
+                cells.extend(shape.measures.iter().map(|measure| match measure {
+                    MeasureOf::Plain(value) => Cell::new(value.value(&row)),
+                    MeasureOf::Graded(value, quality) => {
+                        Cell { value: value.value(&row), quality: quality_of(quality.value(&row)) }
+                    }
+                    MeasureOf::Weight(_) => Cell::EMPTY,
+                }));
+                for (at, measure) in shape.measures.iter().enumerate() {
+                    if let MeasureOf::Weight(of) = measure {
+                        let nav = if level == 0 { cells[*of] } else { groups.cells(0, 0)[*of] };
+                        cells[at] = weight(cells[*of], nav);
+                        nav_moved |= level == 0 && groups.cells(0, 0)[*of] != nav;
+                    }
+                }
+                groups.set_cells(level, group, &cells);
             }
-            let mut touched: HashSet<GroupId> =
-                (level.cells.len() as GroupId..level.keys.len() as GroupId).collect();
-            for (part, state) in parts.iter().zip(&mut level.parts) {
-                touched.extend(state.settle(part)?);
-            }
-            level.cells.resize_with(level.keys.len(), Vec::new);
-            for group in touched {
-                let rows: Vec<Vec<Datum>> =
-                    parts.iter().zip(&level.parts).map(|(part, state)| state.outputs(part, group)).collect();
-                level.cells[group as usize] = cells(view, measures, &rows);
-            }
-            if level.fields.is_empty() {
-                nav.clone_from(&level.cells[0]);
-            }
-            for cells in &mut level.cells {
-                for (at, measure) in view.measures.iter().enumerate() {
-                    if let MeasureKind::Weight { of } = &measure.kind {
-                        let of = view
-                            .measures
-                            .iter()
-                            .position(|m| m.name == *of)
-                            .expect("a weight names a measure");
-                        cells[at] = weight(cells[of], nav[of]);
+            if nav_moved && level > 0 {
+                for (at, measure) in shape.measures.iter().enumerate() {
+                    let MeasureOf::Weight(of) = measure else { continue };
+                    let nav = groups.cells(0, 0)[*of];
+                    for group in 0..groups.levels[level].len() as GroupId {
+                        let share = weight(groups.cells(level, group)[*of], nav);
+                        groups.set_cell(level, group, at, share);
                     }
                 }
             }
+            dirty[level].clear();
         }
         Ok(())
     }
 }
 
-impl Level {
-    fn group(&mut self, key: Vec<Datum>) -> GroupId {
-        if let Some(&group) = self.groups.get(&key) {
-            return group;
+impl Dirty {
+    fn add(&mut self, group: GroupId) {
+        if self.is_dirty.len() <= group as usize {
+            self.is_dirty.resize(group as usize + 1, false);
         }
-        let group = self.keys.len() as GroupId;
-        self.groups.insert(key.clone(), group);
-        self.keys.push(key);
-        self.legs.push(0);
-        group
-    }
-
-    fn key(
-        &self,
-        legs: &LegSet,
-        at: usize,
-        names: &LegColumns,
-        broadcasts: &Broadcasts,
-        tables: &Tables,
-        directions: &HashMap<(Datum, Datum), i128>,
-    ) -> Vec<Datum> {
-        let (account, instrument) = (legs.columns[names.account][at], legs.columns[names.instrument][at]);
-        let field = |field: &Field| match *field {
-            Field::Leg(column) => legs.columns[column][at],
-            Field::Instrument(column) => {
-                let number =
-                    tables.instruments.find(instrument as Code).expect("a leg's instrument is known");
-                broadcasts.get("instrument").columns[column][number as usize]
-            }
-            Field::Account(column) => {
-                let number = tables.accounts.find(account as Code).expect("a leg's account is known");
-                broadcasts.get("account").columns[column][number as usize]
-            }
-            Field::LongShort => names.directions[(directions[&(account, instrument)].signum() + 1) as usize],
-        };
-        self.fields.iter().map(field).collect()
-    }
-}
-
-/// Whether sums move with each row, or are computed once all rows are there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sums {
-    Now,
-    Later,
-}
-
-/// What rows add to what a part keeps: a column for each function, and where a row stands in it.
-struct Rows<'a> {
-    deltas: &'a [Vec<Datum>],
-    place: &'a dyn Fn(usize) -> usize,
-    sign: &'a dyn Fn(usize) -> Datum,
-}
-
-impl Nets {
-    /// Adds legs to their nets; returns what each changes in the functions that are kept, column by column.
-    fn add(
-        &mut self,
-        part: &Part,
-        by: &[usize],
-        legs: &LegSet,
-        chosen: &[usize],
-        groups: &[GroupId],
-    ) -> Vec<Vec<Datum>> {
-        if self.columns.is_empty() {
-            let mut columns = BTreeSet::new();
-            part.factored.kept.iter().for_each(|h| {
-                h.columns(&mut |column| {
-                    columns.insert(column);
-                })
-            });
-            self.columns = columns.into_iter().collect();
+        if !std::mem::replace(&mut self.is_dirty[group as usize], true) {
+            self.groups.push(group);
         }
-        let width = legs.columns.len();
-        let (mut before, mut after) = (vec![Vec::new(); width], vec![Vec::new(); width]);
-        for (&at, &group) in chosen.iter().zip(groups) {
-            let key = (group, by.iter().map(|&column| legs.columns[column][at] as u32).collect());
-            let next = self.sums.len() / self.columns.len().max(1);
-            let row = *self.rows.entry(key).or_insert(next as u32) as usize;
-            if row == next {
-                self.sums.resize(self.sums.len() + self.columns.len(), 0);
-            }
-            let net = &mut self.sums[row * self.columns.len()..][..self.columns.len()];
-            for (sum, &column) in net.iter_mut().zip(&self.columns) {
-                before[column].push(*sum);
-                let leg = legs.columns[column][at];
-                if leg != NULL {
-                    *sum += Datum::from(legs.weights[at]) * leg;
-                }
-                after[column].push(*sum);
-            }
+    }
+
+    fn clear(&mut self) {
+        for group in self.groups.drain(..) {
+            self.is_dirty[group as usize] = false;
         }
-        let change = |h: &Scalar| {
-            let (before, after) = (h.evaluate(&before, chosen.len()), h.evaluate(&after, chosen.len()));
-            (0..chosen.len()).map(|row| or_zero(after.get(row)) - or_zero(before.get(row))).collect()
-        };
-        part.factored.kept.iter().map(change).collect()
     }
 }
 
-fn or_zero(value: Datum) -> Datum {
-    if value == NULL { 0 } else { value }
-}
-
-impl PartState {
-    #[allow(clippy::too_many_arguments)]
-    fn add(
-        &mut self,
-        part: &Part,
-        rows: &Rows,
-        legs: &LegSet,
-        chosen: &[usize],
-        groups: &[GroupId],
-        pairs: &[Pair],
-        sums: Sums,
-    ) -> Result<()> {
-        let mut deltas = Vec::with_capacity(rows.deltas.len());
-        for (n, (&group, &pair)) in groups.iter().zip(pairs).enumerate() {
-            let (place, sign) = ((rows.place)(n), (rows.sign)(n));
-            deltas.clear();
-            deltas.extend(rows.deltas.iter().map(|column| sign * or_zero(column[place])));
-            let group = match &part.nested {
-                None => group,
-                Some(nested) => {
-                    let key = nested.by.iter().map(|&column| legs.columns[column][chosen[n]]).collect();
-                    self.inner.number(group, key, nested.sums.len())
-                }
-            };
-            match sums {
-                Sums::Now => self.factored.add(&part.factored, group, pair, &deltas)?,
-                Sums::Later => self.factored.keep(&part.factored, group, pair, deltas.iter().copied())?,
-            }
-        }
-        Ok(())
-    }
-
-    /// Brings nested sums up to their inner groups; returns the outer groups touched.
-    fn settle(&mut self, part: &Part) -> Result<Vec<GroupId>> {
-        let touched = self.factored.take_touched();
-        let Some(nested) = &part.nested else { return Ok(touched) };
-        let mut columns =
-            vec![Vec::with_capacity(touched.len()); nested.by.len() + part.factored.aggregates.len()];
-        for &group in &touched {
-            let key = self.inner.keys[group as usize].iter().copied();
-            let values = key.chain(self.factored.values(&part.factored, group));
-            columns.iter_mut().zip(values).for_each(|(column, value)| column.push(value));
-        }
-        let rows: Vec<Vec<Datum>> = nested
-            .row
-            .iter()
-            .map(|scalar| scalar.evaluate(&columns, touched.len()).into_vec(touched.len()))
-            .collect();
-        let sums: Vec<_> = nested.sums.iter().map(|scalar| scalar.evaluate(&rows, touched.len())).collect();
-        let mut outer = Vec::new();
-        for (row, &group) in touched.iter().enumerate() {
-            let of = self.inner.outer[group as usize];
-            let mut changed = false;
-            let added = self.inner.added[group as usize].iter_mut();
-            for ((sum, added), new) in self.inner.sums[of as usize].iter_mut().zip(added).zip(&sums) {
-                let new = or_zero(new.get(row));
-                let before = std::mem::replace(added, new);
-                *sum += new - before;
-                changed |= new != before;
-            }
-            if changed {
-                outer.push(of);
-            }
-        }
-        Ok(outer)
-    }
-
-    fn outputs(&self, part: &Part, group: GroupId) -> Vec<Datum> {
-        let aggregates = match &part.nested {
-            None => self.factored.values(&part.factored, group),
-            Some(nested) => self
-                .inner
-                .sums
-                .get(group as usize)
-                .cloned()
-                .filter(|sums| !sums.is_empty())
-                .unwrap_or_else(|| vec![0; nested.sums.len()]),
-        };
-        part.outputs.iter().map(|(_, scalar)| scalar.evaluate_one(&aggregates)).collect()
-    }
-}
-
-impl Inner {
-    fn number(&mut self, outer: GroupId, key: Vec<Datum>, sums: usize) -> GroupId {
-        let next = self.outer.len() as GroupId;
-        let Inner { numbers, outer: outers, keys, added, sums: all } = self;
-        *numbers.entry((outer, key)).or_insert_with_key(|(_, key)| {
-            outers.push(outer);
-            keys.push(key.clone());
-            added.push(vec![0; sums]);
-            if all.len() <= outer as usize {
-                all.resize_with(outer as usize + 1, Vec::new);
-            }
-            all[outer as usize].resize(sums, 0);
-            next
-        })
-    }
-}
-
-/// A group's measures; weights are left for later.
-fn cells(view: &GroupedView, measures: &Relation, parts: &[Vec<Datum>]) -> Vec<Cell> {
-    let value = |input: &crate::plan::relation::Input| {
-        vec![parts[input.lookup.map_or(0, |lookup| lookup + 1)][input.column]]
-    };
-    let inputs: Vec<Vec<Datum>> = measures.inputs.iter().map(value).collect();
-    let column = |name: &str| measures.columns[measures.column(name)].evaluate(&inputs, 1).get(0);
-    let cell = |measure: &crate::plan::grouped::Measure| match measure.kind {
-        MeasureKind::Plain(_) => Cell::new(column(&measure.name)),
-        MeasureKind::Graded { .. } => {
-            let quality = quality_of(column(&format!("{}{QUALITY}", measure.name)));
-            Cell { value: column(&measure.name), quality }
-        }
-        MeasureKind::Weight { .. } => Cell::EMPTY,
-    };
-    view.measures.iter().map(cell).collect()
-}
-
-fn compile(
-    view: &GroupedView,
-    spec: &ViewSpec,
-    catalog: &Catalog,
-    parameters: &Parameters,
-    dictionaries: &RwLock<Dictionaries>,
-) -> Result<(Vec<Part>, Relation, Vec<Column>)> {
-    let mut planner = Planner::new(&catalog.schema, 1);
-    for relation in ["fx", "instrument", "account", "quote", "unit", "counting_order", "leg"] {
-        let plan = planner.logical(&catalog.bound(relation, parameters))?;
-        planner.add_relation(relation, Arc::new(plan.schema().as_arrow().clone()));
-    }
-    let mut dictionaries = dictionaries.write().expect("no reader panicked");
-    let mut parts = Vec::with_capacity(view.parts.len());
-    for (at, name) in view.parts.iter().enumerate() {
-        let plan = planner.logical(&view.part(catalog, at, parameters))?;
-        parts.push(part(&plan, &mut dictionaries.names)?);
-        planner.add_relation(name, Arc::new(plan.schema().as_arrow().clone()));
-    }
-    let plan = planner.logical(&view.measures_by(catalog, &spec.view, 0))?;
-    let measures = relations(&plan, &mut dictionaries.names, &HashMap::new())?.remove(0);
-    let columns = columns_of(view, plan.schema().as_arrow());
-    Ok((parts, measures, columns))
+fn current_of(base: Base) -> usize {
+    let current = base.arrangement.summed().iter().position(|&column| column == base.legs.current);
+    current.expect("current quantities are summed")
 }

@@ -11,6 +11,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use hashbrown::HashMap;
 use sqlparser::ast::Query;
 
+use super::groups::Group;
 use super::spec::{Selection, ViewSpec};
 use crate::datum::{Datum, NULL, round_quotient};
 use crate::error::{Error, Result};
@@ -31,14 +32,6 @@ const RELATIONS: [&str; 8] =
 
 /// Digits of a weight after the point.
 const WEIGHT_SCALE: u8 = 10;
-
-/// One group of one level with all measures of the view, weights among them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Group {
-    /// The codes of the group's path, [`NULL`] for none.
-    pub key: Vec<Datum>,
-    pub cells: Vec<Cell>,
-}
 
 /// A view computed from nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]

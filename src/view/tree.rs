@@ -1,14 +1,14 @@
 //! The groups of a view as a client sees them: a tree, sorted, filtered and expanded, in display order.
 //!
-//! Depth first, parents before children. A row's id is that of its path and stays while the view is open,
-//! so that a comparison of two epochs goes by id and not by text.
+//! Depth first, parents before children. A row's id is its group's level and number and stays while the
+//! view is open, so that a comparison of two epochs goes by id and not by text.
 
 use std::cmp::Ordering;
 use std::sync::{Arc, RwLock};
 
 use hashbrown::HashMap;
 
-use super::recompute::Group;
+use super::groups::{Group, GroupId, Groups};
 use super::result::{Cell, Column, Form, Heading, RowId, ViewResult};
 use super::spec::{Comparison, Expanded, Filter, ViewSpec};
 use crate::datum::{Datum, NULL, parse_decimal};
@@ -22,13 +22,16 @@ pub struct Tree {
     shown: Vec<usize>,
     columns: Vec<Column>,
     spec: ViewSpec,
-    levels: Vec<Vec<Group>>,
-    ids: HashMap<Vec<Datum>, u64>,
-    /// Level and place of each row, by id.
-    places: Vec<Option<(u32, u32)>>,
+    groups: Groups,
     order: Vec<RowId>,
-    /// Names to show for the groups of a level, by the code of their key.
-    labels: Vec<HashMap<Datum, Code>>,
+    labels: Arc<Labels>,
+}
+
+/// Names to show for accounts and instruments, by the code of their id.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Labels {
+    pub accounts: HashMap<Code, Code>,
+    pub instruments: HashMap<Code, Code>,
 }
 
 impl Tree {
@@ -36,98 +39,132 @@ impl Tree {
         spec: ViewSpec,
         measures: Vec<Column>,
         shown: Vec<usize>,
+        groups: Groups,
         dictionaries: Arc<RwLock<Dictionaries>>,
     ) -> Tree {
         let columns = shown.iter().map(|&at| measures[at].clone()).collect();
-        Tree {
-            dictionaries,
-            measures,
-            shown,
-            columns,
-            spec,
-            levels: Vec::new(),
-            ids: HashMap::new(),
-            places: Vec::new(),
-            order: Vec::new(),
-            labels: Vec::new(),
-        }
+        let labels = Arc::default();
+        Tree { dictionaries, measures, shown, columns, spec, groups, order: Vec::new(), labels }
+    }
+
+    /// A result computed whole, the ungrouped total first, with every measure shown.
+    pub fn of(
+        spec: ViewSpec,
+        measures: Vec<Column>,
+        levels: Vec<Vec<Group>>,
+        dictionaries: Arc<RwLock<Dictionaries>>,
+    ) -> Tree {
+        let shown: Vec<usize> = (0..measures.len()).collect();
+        let groups = Groups::of(levels, measures.len());
+        let mut tree = Tree::new(spec, measures, shown, groups, dictionaries);
+        tree.settle(&Arc::default());
+        tree
     }
 
     pub fn spec(&self) -> &ViewSpec {
         &self.spec
     }
 
-    /// Takes the groups of a new epoch, the ungrouped total first, and puts them in order.
+    /// The groups, for who computes them; [`Self::settle`] follows.
+    pub fn groups_mut(&mut self) -> &mut Groups {
+        &mut self.groups
+    }
+
+    /// Puts the groups of a new epoch in order; returns whether anything shown may be another than before.
     ///
-    /// Cost: O(groups · log siblings).
-    pub fn show(&mut self, levels: Vec<Vec<Group>>, labels: Vec<HashMap<Datum, Code>>) {
-        self.levels = levels;
-        self.labels = labels;
-        self.places.iter_mut().for_each(|place| *place = None);
-        let mut children: HashMap<&[Datum], Vec<(u32, u32)>> = HashMap::new();
-        for (level, groups) in self.levels.iter().enumerate().skip(1) {
-            for (at, group) in groups.iter().enumerate() {
-                let id = match self.ids.get(&group.key) {
-                    Some(&id) => id,
-                    None => {
-                        let id = self.places.len() as u64;
-                        self.ids.insert(group.key.clone(), id);
-                        self.places.push(None);
-                        id
-                    }
-                };
-                let place = (level as u32, at as u32);
-                self.places[id as usize] = Some(place);
-                children.entry(&group.key[..level - 1]).or_default().push(place);
-            }
+    /// Cost: nothing where no group appeared or vanished and none is sorted or filtered by what changed,
+    /// else O(groups · log siblings).
+    pub fn settle(&mut self, labels: &Arc<Labels>) -> bool {
+        let changes = self.groups.take_changes();
+        let relabelled = !Arc::ptr_eq(&self.labels, labels);
+        self.labels = Arc::clone(labels);
+        let measured = |name: &String| !self.spec.group_by.contains(name);
+        let by_cells = self.spec.sort.iter().any(|key| measured(&key.column))
+            || self.spec.filter.iter().any(|filter| measured(&filter.column));
+        if changes.shown || changes.cells && by_cells {
+            self.arrange();
         }
-        let mut order = Vec::new();
+        changes.shown || changes.cells || relabelled
+    }
+
+    fn arrange(&mut self) {
+        let mut order = std::mem::take(&mut self.order);
+        order.clear();
+        let levels = &self.groups.levels;
+        // By level and parent: the groups shown.
+        let mut children: Vec<Vec<Vec<GroupId>>> = Vec::with_capacity(levels.len());
+        for pair in levels.windows(2) {
+            let mut of = vec![Vec::new(); pair[0].len()];
+            for group in (0..pair[1].len() as GroupId).filter(|&group| pair[1].is_shown(group)) {
+                of[pair[1].parent(group) as usize].push(group);
+            }
+            children.push(of);
+        }
         {
             let dictionaries = self.dictionaries.read().expect("no writer panicked");
             let walk = Walk { tree: self, dictionaries: &dictionaries, children };
-            walk.descend(&[], &mut order);
+            walk.descend(0, 0, &mut order);
         }
         self.order = order;
     }
 
-    fn group(&self, (level, at): (u32, u32)) -> &Group {
-        &self.levels[level as usize][at as usize]
+    /// The cells of a row, one a measure.
+    fn cells_of(&self, row: RowId) -> &[Cell] {
+        let (level, group) = place(row);
+        self.groups.cells(level, group)
     }
 
-    fn place(&self, row: RowId) -> (u32, u32) {
-        self.places[row.0 as usize].expect("the row is in the result")
+    fn label(&self, level: usize, code: Datum) -> Option<Code> {
+        let names = match self.spec.group_by[level - 1].as_str() {
+            "account_id" => &self.labels.accounts,
+            "instrument_id" => &self.labels.instruments,
+            _ => return None,
+        };
+        if code == NULL { None } else { names.get(&(code as Code)).copied() }
     }
+}
+
+fn row_id(level: usize, group: GroupId) -> RowId {
+    RowId((level as u64) << 32 | u64::from(group))
+}
+
+fn place(row: RowId) -> (usize, GroupId) {
+    ((row.0 >> 32) as usize, row.0 as GroupId)
 }
 
 struct Walk<'a> {
     tree: &'a Tree,
     dictionaries: &'a Dictionaries,
-    children: HashMap<&'a [Datum], Vec<(u32, u32)>>,
+    children: Vec<Vec<Vec<GroupId>>>,
 }
 
 impl Walk<'_> {
-    fn descend(&self, parent: &[Datum], order: &mut Vec<RowId>) {
-        let Some(children) = self.children.get(parent) else { return };
-        let mut children: Vec<_> = children.iter().copied().filter(|&place| self.passes(place)).collect();
-        children.sort_by(|&a, &b| self.compare(a, b));
-        for place in children {
-            let key = &self.tree.group(place).key;
-            order.push(RowId(self.tree.ids[key]));
-            if self.open(key) {
-                self.descend(key, order);
+    fn descend(&self, level: usize, parent: GroupId, order: &mut Vec<RowId>) {
+        let Some(children) = self.children.get(level) else { return };
+        let level = level + 1;
+        let children = children[parent as usize].iter().copied();
+        let mut children: Vec<_> = children.filter(|&group| self.passes(level, group)).collect();
+        children.sort_by(|&a, &b| self.compare(level, a, b));
+        for group in children {
+            order.push(row_id(level, group));
+            if self.is_open(level, group) {
+                self.descend(level, group, order);
             }
         }
     }
 
-    fn open(&self, key: &[Datum]) -> bool {
+    fn is_open(&self, level: usize, group: GroupId) -> bool {
         match &self.tree.spec.expanded {
             Expanded::None => false,
-            Expanded::Level(level) => key.len() < *level,
+            Expanded::Level(shown) => level < *shown,
             Expanded::All => true,
-            Expanded::Keys(keys) => keys.iter().any(|path| {
-                path.len() == key.len()
-                    && path.iter().zip(key).all(|(name, &datum)| name.as_deref() == self.text(datum))
-            }),
+            Expanded::Keys(keys) => {
+                let mut key = Vec::with_capacity(level);
+                self.tree.groups.path(level, group, &mut key);
+                let same =
+                    |(name, &datum): (&Option<String>, &Datum)| name.as_deref() == self.text(datum);
+                keys.iter().any(|path| path.len() == key.len() && path.iter().zip(&key).all(same))
+            }
         }
     }
 
@@ -135,14 +172,15 @@ impl Walk<'_> {
         (datum != NULL).then(|| self.dictionaries.names.text(datum as Code))
     }
 
-    fn compare(&self, a: (u32, u32), b: (u32, u32)) -> Ordering {
-        let (a, b) = (self.tree.group(a), self.tree.group(b));
-        let level = a.key.len() - 1;
+    fn compare(&self, level: usize, a: GroupId, b: GroupId) -> Ordering {
+        let groups = &self.tree.groups;
+        let [key_a, key_b] = [a, b].map(|group| groups.levels[level].key(group));
         for key in &self.tree.spec.sort {
-            let ordering = if self.tree.spec.group_by[level] == key.column {
-                self.compare_keys(a.key[level], b.key[level], key.descending)
+            let ordering = if self.tree.spec.group_by[level - 1] == key.column {
+                self.compare_keys(key_a, key_b, key.descending)
             } else if let Some(column) = self.measure(&key.column) {
-                null_last(a.cells[column].value, b.cells[column].value, key.descending, |a, b| a.cmp(&b))
+                let [a, b] = [a, b].map(|group| groups.cells(level, group)[column].value);
+                null_last(a, b, key.descending, |a, b| a.cmp(&b))
             } else {
                 Ordering::Equal
             };
@@ -150,7 +188,7 @@ impl Walk<'_> {
                 return ordering;
             }
         }
-        self.compare_keys(a.key[level], b.key[level], false)
+        self.compare_keys(key_a, key_b, false)
     }
 
     fn compare_keys(&self, a: Datum, b: Datum, descending: bool) -> Ordering {
@@ -161,15 +199,20 @@ impl Walk<'_> {
         self.tree.measures.iter().position(|column| column.name == name)
     }
 
-    fn passes(&self, place: (u32, u32)) -> bool {
-        let group = self.tree.group(place);
+    fn passes(&self, level: usize, group: GroupId) -> bool {
+        let groups = &self.tree.groups;
         self.tree.spec.filter.iter().all(|filter| {
-            if let Some(level) = self.tree.spec.group_by.iter().position(|field| *field == filter.column) {
+            if let Some(field) = self.tree.spec.group_by.iter().position(|field| *field == filter.column) {
                 // A filter on a field hides groups of its own level, and what is below them.
-                return group.key.len() != level + 1 || text_passes(self.text(group.key[level]), filter);
+                let key = || groups.levels[level].key(group);
+                return level != field + 1 || text_passes(self.text(key()), filter);
             }
             self.measure(&filter.column).is_none_or(|column| {
-                number_passes(group.cells[column].value, self.tree.measures[column].form, filter)
+                number_passes(
+                    groups.cells(level, group)[column].value,
+                    self.tree.measures[column].form,
+                    filter,
+                )
             })
         })
     }
@@ -246,28 +289,40 @@ impl ViewResult for Tree {
     }
 
     fn heading(&self, row: RowId) -> Heading {
-        let place = self.place(row);
-        let key = &self.group(place).key;
+        let (level, group) = place(row);
+        let mut key = Vec::with_capacity(level);
+        self.groups.path(level, group, &mut key);
         let dictionaries = self.dictionaries.read().expect("no writer panicked");
         let text =
             |&datum: &Datum| (datum != NULL).then(|| dictionaries.names.text(datum as Code).to_owned());
-        let level = key.len() - 1;
-        let label = self.labels.get(level).and_then(|labels| labels.get(&key[level]));
+        let label = self.label(level, key[level - 1]);
         Heading {
             key: key.iter().map(text).collect(),
-            label: label.map(|&code| dictionaries.names.text(code).to_owned()),
-            depth: key.len(),
-            expandable: key.len() < self.spec.group_by.len(),
+            label: label.map(|code| dictionaries.names.text(code).to_owned()),
+            depth: level,
+            expandable: level < self.spec.group_by.len(),
+        }
+    }
+
+    fn has_heading(&self, row: RowId, heading: &Heading) -> bool {
+        // A group's path never changes; only the name it is shown by may.
+        let (level, group) = place(row);
+        match (self.label(level, self.groups.levels[level].key(group)), &heading.label) {
+            (None, None) => true,
+            (Some(code), Some(label)) => {
+                self.dictionaries.read().expect("no writer panicked").names.text(code) == label
+            }
+            _ => false,
         }
     }
 
     fn cells(&self, row: RowId, into: &mut Vec<Cell>) {
-        let group = self.group(self.place(row));
-        into.extend(self.shown.iter().map(|&at| group.cells[at]));
+        let cells = self.cells_of(row);
+        into.extend(self.shown.iter().map(|&at| cells[at]));
     }
 
     fn total(&self, into: &mut Vec<Cell>) {
-        let total = &self.levels[0][0];
-        into.extend(self.shown.iter().map(|&at| total.cells[at]));
+        let total = self.groups.cells(0, 0);
+        into.extend(self.shown.iter().map(|&at| total[at]));
     }
 }

@@ -18,9 +18,7 @@ pub fn shown(engine: &Engine, view: u64) -> Snapshot {
 /// The same view computed from nothing.
 pub fn recomputed(oracle: &mut Oracle, engine: &Engine, spec: &ViewSpec) -> Snapshot {
     let result = oracle.recompute(engine.snapshot(), spec).unwrap();
-    let shown = (0..result.columns.len()).collect();
-    let mut tree = Tree::new(spec.clone(), result.columns, shown, Arc::clone(engine.dictionaries()));
-    tree.show(result.levels, Vec::new());
+    let tree = Tree::of(spec.clone(), result.columns, result.levels, Arc::clone(engine.dictionaries()));
     Subscription::new(Window::ALL).snapshot(&tree)
 }
 

@@ -1,0 +1,302 @@
+//! Sums of products kept by deltas: what lines add up to for each bucket and pair of instruments, and what
+//! the buckets come to at the prices of the epoch.
+//!
+//! A change of lines moves what is kept and, at the prices that stand, the aggregates; a change of prices
+//! moves the aggregates by what is kept times the difference. Integers make both exact, so the order of
+//! changes leaves no trace. A bucket is a group of a view, or an inner group of one.
+//! Cost: a line O(terms); a price O(cells that hold its pair · terms that read it).
+
+use std::hash::BuildHasher;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+
+use super::packed::{Packed, each_width};
+use super::pair::Pair;
+use super::shape::{Aggregate, Priced, Term};
+use crate::datum::{Datum, NULL};
+use crate::error::{Error, Result};
+use crate::plan::scalar::multiply;
+
+const END: u32 = u32::MAX;
+const HASHER: FixedState = FixedState::with_seed(0);
+
+#[derive(Default)]
+pub struct Cells {
+    index: HashTable<u32>,
+    /// By cell: its bucket, its pair, and the next cell of each.
+    buckets: Vec<u32>,
+    pairs: Vec<Pair>,
+    next_of_pair: Vec<u32>,
+    next_of_bucket: Vec<u32>,
+    first_of_pair: Vec<u32>,
+    first_of_bucket: Vec<u32>,
+    kept: Vec<Packed>,
+    /// Bucket after bucket, one an aggregate.
+    values: Vec<Datum>,
+    width: usize,
+    touched: Touched,
+    /// Buckets whose least or greatest value may be gone.
+    rescan: Vec<u32>,
+}
+
+/// Buckets whose aggregates moved, with what they were.
+#[derive(Default)]
+struct Touched {
+    buckets: Vec<u32>,
+    before: Vec<Datum>,
+    is_touched: Vec<bool>,
+}
+
+impl Cells {
+    pub fn new(priced: &Priced) -> Cells {
+        Cells {
+            kept: vec![Packed::default(); priced.part.factored.kept.len()],
+            width: priced.aggregates.len(),
+            ..Cells::default()
+        }
+    }
+
+    /// The aggregates of a bucket; `None` where no line was ever in it.
+    pub fn values(&self, bucket: u32) -> Option<&[Datum]> {
+        self.values.get(bucket as usize * self.width..(bucket as usize + 1) * self.width)
+    }
+
+    /// Adds to what is kept for a bucket and a pair, and leaves the aggregates to [`Self::sum_up`].
+    ///
+    /// # Errors
+    /// `Data` where a sum leaves 128 bits; the same goes for the functions below.
+    pub fn keep(&mut self, priced: &Priced, bucket: u32, pair: Pair, deltas: impl Iterator<Item = Datum>) -> Result<u32> {
+        let cell = self.cell(priced, bucket, pair);
+        self.keep_at(cell, deltas)?;
+        Ok(cell)
+    }
+
+    /// As [`Self::keep`], for a cell that is known.
+    pub fn keep_at(&mut self, cell: u32, deltas: impl Iterator<Item = Datum>) -> Result<()> {
+        for (kept, delta) in self.kept.iter_mut().zip(deltas) {
+            if delta != 0 && !kept.add(cell as usize, delta) {
+                return Err(overflow());
+            }
+        }
+        Ok(())
+    }
+
+    /// Computes all aggregates from what is kept.
+    pub fn sum_up(&mut self, priced: &Priced) -> Result<()> {
+        for bucket in 0..self.first_of_bucket.len() as u32 {
+            self.touch(bucket);
+        }
+        for (bucket, values) in self.values.chunks_exact_mut(self.width.max(1)).enumerate() {
+            let _ = bucket;
+            for (value, aggregate) in values.iter_mut().zip(&priced.aggregates) {
+                *value = aggregate.empty();
+            }
+        }
+        for term in &priced.terms {
+            let g = priced.values(term.g);
+            for cell in 0..self.buckets.len() {
+                let (kept, price) = (self.kept[term.kept].get(cell), g[self.pairs[cell] as usize]);
+                if kept != 0 && price != NULL {
+                    let at = self.buckets[cell] as usize * self.width + term.aggregate;
+                    self.values[at] = add_product(self.values[at], kept, price)?;
+                }
+            }
+        }
+        for term in &priced.extremes {
+            let g = priced.values(term.g);
+            for cell in 0..self.buckets.len() {
+                if self.kept[term.kept].get(cell) != 0 {
+                    let at = self.buckets[cell] as usize * self.width + term.aggregate;
+                    let aggregate = &priced.aggregates[term.aggregate];
+                    self.values[at] = aggregate.better(self.values[at], g[self.pairs[cell] as usize]);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds to what is kept for a bucket and a pair, and to the aggregates at the prices that stand.
+    pub fn add(&mut self, priced: &Priced, bucket: u32, pair: Pair, deltas: &[Datum]) -> Result<()> {
+        if deltas.iter().all(|&delta| delta == 0) {
+            return Ok(());
+        }
+        let cell = self.cell(priced, bucket, pair) as usize;
+        self.touch(bucket);
+        for term in &priced.terms {
+            let (delta, price) = (deltas[term.kept], priced.values(term.g)[pair as usize]);
+            if delta != 0 && price != NULL {
+                let at = bucket as usize * self.width + term.aggregate;
+                self.values[at] = add_product(self.values[at], delta, price)?;
+            }
+        }
+        for term in &priced.extremes {
+            let before = self.kept[term.kept].get(cell);
+            let after = before.checked_add(deltas[term.kept]).ok_or_else(overflow)?;
+            let value = priced.values(term.g)[pair as usize];
+            match (before != 0, after != 0) {
+                (false, true) => self.appear(priced, term, bucket, value),
+                (true, false) => self.vanish(term, bucket, value),
+                _ => {}
+            }
+        }
+        self.keep_at(cell as u32, deltas.iter().copied())
+    }
+
+    /// Moves the aggregates to the prices of the epoch.
+    pub fn reprice(&mut self, priced: &Priced) -> Result<()> {
+        for term in &priced.terms {
+            let moves = priced.moves(term.g);
+            if moves.is_empty() {
+                continue;
+            }
+            let Cells { kept, first_of_pair, next_of_pair, buckets, values, width, touched, .. } = self;
+            each_width!(&kept[term.kept], zero _ => {}, kept => {
+                for step in moves {
+                    let mut cell = first_of_pair.get(step.pair as usize).copied().unwrap_or(END);
+                    while cell != END {
+                        #[allow(clippy::useless_conversion)]
+                        let held = Datum::from(kept[cell as usize]);
+                        if held != 0 {
+                            let bucket = buckets[cell as usize];
+                            touched.touch(bucket, values, *width);
+                            let value = &mut values[bucket as usize * *width + term.aggregate];
+                            *value = add_product(*value, held, step.delta)?;
+                        }
+                        cell = next_of_pair[cell as usize];
+                    }
+                }
+            });
+        }
+        for term in &priced.extremes {
+            for step in priced.moves(term.g) {
+                let mut cell = self.first_of_pair.get(step.pair as usize).copied().unwrap_or(END);
+                while cell != END {
+                    if self.kept[term.kept].get(cell as usize) != 0 {
+                        let bucket = self.buckets[cell as usize];
+                        self.touch(bucket);
+                        self.vanish(term, bucket, step.before);
+                        self.appear(priced, term, bucket, priced.values(term.g)[step.pair as usize]);
+                    }
+                    cell = self.next_of_pair[cell as usize];
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands out each bucket whose aggregates moved, once, with what they were and what they are.
+    pub fn settle(&mut self, priced: &Priced, take: &mut dyn FnMut(u32, &[Datum], &[Datum])) {
+        let mut rescan = std::mem::take(&mut self.rescan);
+        rescan.sort_unstable();
+        rescan.dedup();
+        for &bucket in &rescan {
+            self.scan(priced, bucket);
+        }
+        rescan.clear();
+        self.rescan = rescan;
+        for (at, &bucket) in self.touched.buckets.iter().enumerate() {
+            self.touched.is_touched[bucket as usize] = false;
+            let before = &self.touched.before[at * self.width..][..self.width];
+            let after = &self.values[bucket as usize * self.width..][..self.width];
+            if before != after {
+                take(bucket, before, after);
+            }
+        }
+        self.touched.buckets.clear();
+        self.touched.before.clear();
+    }
+
+    fn touch(&mut self, bucket: u32) {
+        self.touched.touch(bucket, &self.values, self.width);
+    }
+
+    /// A value is among those of a bucket now.
+    fn appear(&mut self, priced: &Priced, term: &Term, bucket: u32, value: Datum) {
+        let at = bucket as usize * self.width + term.aggregate;
+        self.values[at] = priced.aggregates[term.aggregate].better(self.values[at], value);
+    }
+
+    /// A value is among those of a bucket no more.
+    fn vanish(&mut self, term: &Term, bucket: u32, value: Datum) {
+        if value != NULL && self.values[bucket as usize * self.width + term.aggregate] == value {
+            self.rescan.push(bucket);
+        }
+    }
+
+    /// Finds the least and greatest values of a bucket anew.
+    fn scan(&mut self, priced: &Priced, bucket: u32) {
+        for term in &priced.extremes {
+            let aggregate = &priced.aggregates[term.aggregate];
+            let mut best = NULL;
+            let mut cell = self.first_of_bucket[bucket as usize];
+            while cell != END {
+                if self.kept[term.kept].get(cell as usize) != 0 {
+                    best = aggregate.better(best, priced.values(term.g)[self.pairs[cell as usize] as usize]);
+                }
+                cell = self.next_of_bucket[cell as usize];
+            }
+            self.values[bucket as usize * self.width + term.aggregate] = best;
+        }
+    }
+
+    /// The cell of a bucket and a pair, which is new the first time it is asked for.
+    fn cell(&mut self, priced: &Priced, bucket: u32, pair: Pair) -> u32 {
+        let Cells { index, buckets, pairs, .. } = self;
+        let hash = |bucket: u32, pair: Pair| HASHER.hash_one(u64::from(bucket) << 32 | u64::from(pair));
+        let entry = index.entry(
+            hash(bucket, pair),
+            |&cell| buckets[cell as usize] == bucket && pairs[cell as usize] == pair,
+            |&cell| hash(buckets[cell as usize], pairs[cell as usize]),
+        );
+        let vacant = match entry {
+            hashbrown::hash_table::Entry::Occupied(found) => return *found.get(),
+            hashbrown::hash_table::Entry::Vacant(vacant) => vacant,
+        };
+        let cell = buckets.len() as u32;
+        vacant.insert(cell);
+        buckets.push(bucket);
+        pairs.push(pair);
+        self.kept.iter_mut().for_each(Packed::grow);
+        self.next_of_pair.push(link(&mut self.first_of_pair, pair, cell));
+        let new = self.first_of_bucket.len();
+        self.next_of_bucket.push(link(&mut self.first_of_bucket, bucket, cell));
+        for _ in new..self.first_of_bucket.len() {
+            self.values.extend(priced.aggregates.iter().map(Aggregate::empty));
+        }
+        cell
+    }
+}
+
+impl Touched {
+    #[inline]
+    fn touch(&mut self, bucket: u32, values: &[Datum], width: usize) {
+        let at = bucket as usize;
+        if self.is_touched.len() <= at {
+            self.is_touched.resize(at + 1, false);
+        }
+        if !std::mem::replace(&mut self.is_touched[at], true) {
+            self.buckets.push(bucket);
+            self.before.extend_from_slice(&values[at * width..][..width]);
+        }
+    }
+}
+
+/// Puts a cell at the head of a list; returns what follows it.
+fn link(firsts: &mut Vec<u32>, list: u32, cell: u32) -> u32 {
+    if firsts.len() <= list as usize {
+        firsts.resize(list as usize + 1, END);
+    }
+    std::mem::replace(&mut firsts[list as usize], cell)
+}
+
+#[inline]
+fn add_product(sum: Datum, a: Datum, b: Datum) -> Result<Datum> {
+    multiply(a, b).and_then(|product| sum.checked_add(product)).ok_or_else(overflow)
+}
+
+pub fn overflow() -> Error {
+    Error::data(
+        "a sum has more than 38 digits; take fewer accounts, or mend the price or quantity that is out of proportion",
+    )
+}

@@ -1,0 +1,302 @@
+//! One part of a view at one netting grain: its cells at the deepest level of that grain, and their sums
+//! rolled up through the levels above.
+//!
+//! Levels nest, so a group's aggregates are those of its children put together, as long as all of them net
+//! lines alike. Only the deepest level keeps cells.
+
+use std::ops::Range;
+
+use hashbrown::{HashMap, HashSet};
+
+use super::cells::{Cells, overflow};
+use super::groups::{GroupId, Groups};
+use super::pair::Pair;
+use super::shape::{Aggregate, Priced};
+use crate::datum::{Datum, NULL};
+use crate::error::Result;
+use crate::plan::part::Nested;
+
+pub struct Stage {
+    /// The part's place among those of the view.
+    pub part: usize,
+    /// The levels it serves; cells stand at the last.
+    pub levels: Range<usize>,
+    /// Which columns of a coordinate tell lines apart here.
+    pub told: Vec<bool>,
+    cells: Cells,
+    inner: Option<Inner>,
+    /// By level: group after group, one an aggregate.
+    sums: Vec<Vec<Datum>>,
+    aggregates: Vec<Aggregate>,
+}
+
+/// The inner groups of a part that nests an aggregation.
+#[derive(Default)]
+struct Inner {
+    numbers: HashMap<(GroupId, Vec<Datum>), u32>,
+    /// The group each inner group is in, and its key.
+    outer: Vec<GroupId>,
+    keys: Vec<Vec<Datum>>,
+    /// What each inner group adds to its group's sums, inner group after inner group.
+    added: Vec<Datum>,
+    /// Inner groups that were brought into the sums once.
+    settled: usize,
+    relevant: Option<Relevant>,
+}
+
+/// Which inner groups can add anything: those of instruments of which something is present.
+pub struct Relevant {
+    /// What is kept for presence.
+    pub kept: usize,
+    /// The instrument's place in the key of an inner group.
+    pub key: usize,
+    pub instruments: HashSet<Datum>,
+}
+
+/// Lines as one part sees them.
+pub struct PartLines<'a> {
+    /// The group of each line at the last level of the stage.
+    pub groups: &'a [GroupId],
+    pub pairs: &'a [Pair],
+    /// What each line adds to what is kept, column by column, with its sign.
+    pub deltas: &'a [Vec<Datum>],
+    /// The inner group's key of each line, column by column.
+    pub inner_keys: &'a [Vec<Datum>],
+}
+
+/// Whether aggregates move with each line, or are computed once all lines are there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sums {
+    Now,
+    Later,
+}
+
+/// What came of adding lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Added {
+    Done,
+    /// Inner groups that added nothing until now do: the view has to be computed anew.
+    Outgrown,
+}
+
+impl Stage {
+    pub fn new(
+        part: usize,
+        priced: &Priced,
+        levels: Range<usize>,
+        told: Vec<bool>,
+        relevant: Option<Relevant>,
+    ) -> Stage {
+        let aggregates = match &priced.part.nested {
+            None => priced.aggregates.clone(),
+            Some(nested) => vec![Aggregate::Sum; nested.sums.len()],
+        };
+        Stage {
+            part,
+            sums: levels.clone().map(|_| Vec::new()).collect(),
+            levels,
+            told,
+            cells: Cells::new(priced),
+            inner: priced.part.nested.as_ref().map(|_| Inner { relevant, ..Inner::default() }),
+            aggregates,
+        }
+    }
+
+    /// Adds lines.
+    ///
+    /// # Errors
+    /// `Data` where a sum leaves 128 bits; the same goes for the functions below.
+    pub fn add(&mut self, priced: &Priced, lines: &PartLines, sums: Sums) -> Result<Added> {
+        let mut deltas = Vec::with_capacity(lines.deltas.len());
+        for (line, (&group, &pair)) in lines.groups.iter().zip(lines.pairs).enumerate() {
+            let values = lines.deltas.iter().map(|column| column[line]);
+            let bucket = match (&mut self.inner, &priced.part.nested) {
+                (Some(inner), Some(nested)) => {
+                    let key: Vec<Datum> = lines.inner_keys.iter().map(|column| column[line]).collect();
+                    if let Some(relevant) = &inner.relevant
+                        && !relevant.instruments.contains(&key[relevant.key])
+                    {
+                        if lines.deltas[relevant.kept][line] != 0 {
+                            return Ok(Added::Outgrown);
+                        }
+                        continue;
+                    }
+                    inner.number(group, key, nested.sums.len())
+                }
+                _ => group,
+            };
+            match sums {
+                Sums::Later => drop(self.cells.keep(priced, bucket, pair, values)?),
+                Sums::Now => {
+                    deltas.clear();
+                    deltas.extend(values);
+                    self.cells.add(priced, bucket, pair, &deltas)?;
+                }
+            }
+        }
+        Ok(Added::Done)
+    }
+
+    /// Computes all aggregates from what is kept.
+    pub fn sum_up(&mut self, priced: &Priced) -> Result<()> {
+        self.cells.sum_up(priced)
+    }
+
+    /// Moves the aggregates to the prices of the epoch.
+    pub fn reprice(&mut self, priced: &Priced) -> Result<()> {
+        self.cells.reprice(priced)
+    }
+
+    /// Brings what moved up through the levels; `touched` takes the groups, by level of the view.
+    pub fn settle(
+        &mut self,
+        priced: &Priced,
+        groups: &Groups,
+        touched: &mut dyn FnMut(usize, GroupId),
+    ) -> Result<()> {
+        let width = self.aggregates.len();
+        for (sums, level) in self.sums.iter_mut().zip(self.levels.clone()) {
+            let empty = self.aggregates.iter().map(Aggregate::empty);
+            (sums.len() / width.max(1)..groups.levels[level].len()).for_each(|_| sums.extend(empty.clone()));
+        }
+        // What each group was before, in the order it was first moved.
+        let mut moved: Vec<(GroupId, Vec<Datum>)> = Vec::new();
+        let deepest = self.sums.last_mut().expect("a stage serves a level");
+        match (&mut self.inner, &priced.part.nested) {
+            (Some(inner), Some(nested)) => {
+                inner.settle(&mut self.cells, priced, nested, deepest, &mut moved)?;
+            }
+            _ => self.cells.settle(priced, &mut |group, before, after| {
+                deepest[group as usize * width..][..width].copy_from_slice(after);
+                moved.push((group, before.to_vec()));
+            }),
+        }
+        for at in (0..self.sums.len()).rev() {
+            let level = self.levels.start + at;
+            moved.iter().for_each(|(group, _)| touched(level, *group));
+            if at > 0 {
+                moved = self.roll_up(at, &groups.levels[level], moved)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings what moved at one level into the level above; returns the groups there with what they were.
+    fn roll_up(
+        &mut self,
+        at: usize,
+        level: &super::groups::Level,
+        moved: Vec<(GroupId, Vec<Datum>)>,
+    ) -> Result<Vec<(GroupId, Vec<Datum>)>> {
+        let width = self.aggregates.len();
+        let (above, below) = self.sums.split_at_mut(at);
+        let (above, below) = (&mut above[at - 1], &below[0]);
+        let mut parents: HashMap<GroupId, Vec<Datum>> = HashMap::new();
+        let mut rescan: HashSet<(GroupId, usize)> = HashSet::new();
+        for (group, before) in moved {
+            let parent = level.parent(group);
+            let values = &mut above[parent as usize * width..][..width];
+            parents.entry(parent).or_insert_with(|| values.to_vec());
+            let after = &below[group as usize * width..][..width];
+            for (aggregate, kind) in self.aggregates.iter().enumerate() {
+                let (before, after) = (before[aggregate], after[aggregate]);
+                if before == after {
+                    continue;
+                }
+                match kind {
+                    Aggregate::Sum => {
+                        let sum = after.checked_sub(before).and_then(|d| values[aggregate].checked_add(d));
+                        values[aggregate] = sum.ok_or_else(overflow)?;
+                    }
+                    Aggregate::Least | Aggregate::Greatest => {
+                        if before != NULL && values[aggregate] == before {
+                            rescan.insert((parent, aggregate));
+                        }
+                        values[aggregate] = kind.better(values[aggregate], after);
+                    }
+                }
+            }
+        }
+        for (parent, aggregate) in rescan {
+            let kind = self.aggregates[aggregate];
+            let children = level.parents().iter().enumerate().filter(|(_, of)| **of == parent);
+            above[parent as usize * width + aggregate] = children
+                .map(|(group, _)| below[group * width + aggregate])
+                .fold(NULL, |a, b| kind.better(a, b));
+        }
+        let mut parents: Vec<_> = parents.into_iter().collect();
+        parents.sort_unstable_by_key(|(parent, _)| *parent);
+        parents.retain(|(parent, before)| above[*parent as usize * width..][..width] != **before);
+        Ok(parents)
+    }
+
+    /// The aggregates of a group of a level that the stage serves.
+    pub fn values(&self, level: usize, group: GroupId) -> &[Datum] {
+        let width = self.aggregates.len();
+        &self.sums[level - self.levels.start][group as usize * width..][..width]
+    }
+}
+
+impl Inner {
+    fn number(&mut self, outer: GroupId, key: Vec<Datum>, sums: usize) -> u32 {
+        let next = self.outer.len() as u32;
+        let Inner { numbers, outer: outers, keys, added, .. } = self;
+        *numbers.entry((outer, key)).or_insert_with_key(|(_, key)| {
+            outers.push(outer);
+            keys.push(key.clone());
+            added.resize(added.len() + sums, 0);
+            next
+        })
+    }
+
+    /// Brings what moved in the inner groups into the sums of their groups.
+    fn settle(
+        &mut self,
+        cells: &mut Cells,
+        priced: &Priced,
+        nested: &Nested,
+        sums: &mut [Datum],
+        moved: &mut Vec<(GroupId, Vec<Datum>)>,
+    ) -> Result<()> {
+        let width = nested.sums.len();
+        let mut buckets: Vec<u32> = Vec::new();
+        let mut columns = vec![Vec::new(); nested.by.len() + priced.aggregates.len()];
+        let known = self.settled as u32;
+        self.settled = self.outer.len();
+        cells.settle(priced, &mut |bucket, _, _| buckets.push(bucket));
+        // A new one counts even where its aggregates are those of nothing.
+        buckets.retain(|&bucket| bucket < known);
+        buckets.extend(known..self.settled as u32);
+        for &bucket in &buckets {
+            let aggregates = cells.values(bucket).expect("an inner group has a cell");
+            let values = self.keys[bucket as usize].iter().chain(aggregates);
+            columns.iter_mut().zip(values).for_each(|(column, &value)| column.push(value));
+        }
+        if buckets.is_empty() {
+            return Ok(());
+        }
+        let rows: Vec<Vec<Datum>> = nested
+            .row
+            .iter()
+            .map(|scalar| scalar.evaluate(&columns, buckets.len()).into_vec(buckets.len()))
+            .collect();
+        let new: Vec<_> = nested.sums.iter().map(|scalar| scalar.evaluate(&rows, buckets.len())).collect();
+        let mut seen = HashSet::new();
+        for (row, &bucket) in buckets.iter().enumerate() {
+            let group = self.outer[bucket as usize];
+            let values = &mut sums[group as usize * width..][..width];
+            if seen.insert(group) {
+                moved.push((group, values.to_vec()));
+            }
+            let added = &mut self.added[bucket as usize * width..][..width];
+            for ((sum, added), new) in values.iter_mut().zip(added).zip(&new) {
+                let new = new.get(row);
+                let new = if new == NULL { 0 } else { new };
+                let before = std::mem::replace(added, new);
+                let delta = new.checked_sub(before).ok_or_else(overflow)?;
+                *sum = sum.checked_add(delta).ok_or_else(overflow)?;
+            }
+        }
+        Ok(())
+    }
+}
