@@ -14,6 +14,8 @@ pub const GROUP_FIELDS_MAX: usize = 8;
 pub const GROUPS_MAX: usize = 2_000_000;
 /// Rows of one window.
 pub const WINDOW_ROWS_MAX: usize = 100_000;
+/// Recomputations at a time; each takes a core and a few copies of the rows it reads.
+pub const AUDITS_MAX: usize = 1;
 /// Views one session may hold open.
 pub const SESSION_VIEWS_MAX: usize = 64;
 /// Sessions the server holds, those waiting to be resumed among them.

@@ -10,10 +10,10 @@ use hashbrown::{HashMap, HashSet};
 use crate::clock::Timestamp;
 use crate::datum::{Datum, NULL};
 use crate::dictionary::{Code, Dictionaries};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::ingest::quarantine::Quarantine;
 use crate::ingest::source::Cut;
-use crate::plan::bind::{bind, known_view};
+use crate::plan::bind::bind;
 use crate::plan::catalog::{Catalog, Parameters};
 use crate::plan::grouped::GroupedView;
 use crate::schema::{Schema, TableId};
@@ -23,13 +23,14 @@ use crate::table::{Day, Delta, PartitionId, Reach, RowSet, Tables};
 use crate::view::arrangement::Arrangement;
 use crate::view::broadcast::{BaseChanges, Broadcasts};
 use crate::view::groups::Groups;
+use crate::view::labels::Labels;
 use crate::view::legs::{Legs, World};
 use crate::view::maintained::{Base, Maintained, order_fields};
 use crate::view::pair::Pairs;
 use crate::view::result::{Cell, Quality, ViewResult};
 use crate::view::shape::Shape;
 use crate::view::spec::ViewSpec;
-use crate::view::tree::{Labels, Tree};
+use crate::view::tree::Tree;
 
 /// An open view's number; never used again for another.
 pub type ViewId = u64;
@@ -171,7 +172,7 @@ impl Engine {
         let changes = self.base_changes(&delta);
         let labelled = ["base.account", "base.instrument"].map(|name| self.schema.table(name).id);
         if labelled.iter().any(|&table| changes.tables[table] != Reach::None) {
-            self.labels = Arc::new(labels(&self.snapshot));
+            self.labels = Arc::new(Labels::of(&self.snapshot));
         }
         self.maintain(&delta, &changes)?;
         Ok(true)
@@ -368,21 +369,7 @@ impl Engine {
     /// # Errors
     /// `Invalid` with a reject code of the protocol for what the specification names and there is not.
     pub fn open(&mut self, spec: &ViewSpec) -> Result<ViewId> {
-        known_view(&spec.view)?;
-        if spec.portfolios.is_some() && spec.view != "pid_carve_out" {
-            let message = format!("{} has no choice of portfolios; pid_carve_out has", spec.view);
-            return Err(Error::invalid("BAD_SPEC", message));
-        }
-        if !crate::table::is_currency_code(&spec.currency) {
-            let message =
-                format!("currency is {:?}; it must be three letters A-Z, such as USD", spec.currency);
-            return Err(Error::invalid("BAD_SPEC", message));
-        }
-        let view = GroupedView::new(&self.catalog, &spec.view);
-        let shown = {
-            let dictionaries = self.dictionaries.read().expect("no writer panicked");
-            bind(spec, &view, &self.tables.accounts, &dictionaries)?
-        };
+        let shown = bind(spec, &self.catalog, &self.snapshot)?;
         let everything = BaseChanges { whole: true, tables: vec![Reach::Whole; self.schema.tables.len()] };
         if !self.broadcasts.contains_key(&spec.currency) {
             let mut relations =
@@ -470,21 +457,6 @@ impl Engine {
 
     pub fn day(&self) -> Day {
         self.snapshot.day
-    }
-}
-
-/// The names of accounts and instruments, by the code of their id.
-fn labels(snapshot: &Snapshot) -> Labels {
-    let names = |table: &str, key: &str, name: &str| {
-        let table = snapshot.schema.table(table);
-        let (key, name) = (table.column(key), table.column(name));
-        let rows = snapshot.table(table.id).partition(0);
-        let row = |row: Row| rows.map(|rows| (rows.get(row, key) as Code, rows.get(row, name) as Code));
-        (0..snapshot.table(table.id).len() as Row).filter_map(row).collect()
-    };
-    Labels {
-        accounts: names("base.account", "account_id", "account_name"),
-        instruments: names("base.instrument", "instrument_id", "name"),
     }
 }
 

@@ -1,10 +1,14 @@
 //! A client's specification against what exists: every name is looked up, every fault says what there is.
 
+use hashbrown::HashSet;
+
+use super::catalog::Catalog;
 use super::grouped::{GroupedView, MeasureKind};
-use crate::dictionary::Dictionaries;
+use crate::dictionary::Code;
 use crate::error::{Error, Result};
 use crate::limits::GROUP_FIELDS_MAX;
-use crate::table::Domain;
+use crate::table::is_currency_code;
+use crate::table::snapshot::Snapshot;
 use crate::view::spec::{Selection, ViewSpec};
 
 /// The fields legs can be grouped by, as they are named on the wire.
@@ -34,16 +38,21 @@ pub const GROUP_FIELDS: [&str; 19] = [
 pub const VIEWS: [(&str, &str); 2] =
     [("account_overview", "Account Overview"), ("pid_carve_out", "PID Carve-Out")];
 
-/// Which of a view's measures are shown, in order.
+/// Which of a view's measures are shown, in order, of what exists at a snapshot.
 ///
 /// # Errors
 /// `Invalid` with the protocol's reject code for the first name that does not exist.
-pub fn bind(
-    spec: &ViewSpec,
-    view: &GroupedView,
-    accounts: &Domain,
-    dictionaries: &Dictionaries,
-) -> Result<Vec<usize>> {
+pub fn bind(spec: &ViewSpec, catalog: &Catalog, snapshot: &Snapshot) -> Result<Vec<usize>> {
+    known_view(&spec.view)?;
+    if spec.portfolios.is_some() && spec.view != "pid_carve_out" {
+        let message = format!("{} has no choice of portfolios; pid_carve_out has", spec.view);
+        return Err(Error::invalid("BAD_SPEC", message));
+    }
+    if !is_currency_code(&spec.currency) {
+        let message = format!("currency is {:?}; it must be three letters A-Z, such as USD", spec.currency);
+        return Err(Error::invalid("BAD_SPEC", message));
+    }
+    let view = GroupedView::new(catalog, &spec.view);
     if spec.group_by.len() > GROUP_FIELDS_MAX {
         return Err(Error::invalid(
             "LIMIT",
@@ -59,12 +68,14 @@ pub fn bind(
         }
     }
     if let Selection::Only(names) = &spec.accounts {
+        let dictionaries = snapshot.dictionaries.read().expect("no writer panicked");
+        let accounts: HashSet<Code> = snapshot.accounts.iter().copied().collect();
         let known =
-            |name: &String| dictionaries.names.find(name).and_then(|code| accounts.find(code)).is_some();
+            |name: &String| dictionaries.names.find(name).is_some_and(|code| accounts.contains(&code));
         if let Some(name) = names.iter().find(|name| !known(name)) {
             let some: Vec<_> =
-                accounts.codes().iter().take(5).map(|&code| dictionaries.names.text(code)).collect();
-            let total = accounts.len();
+                snapshot.accounts.iter().take(5).map(|&code| dictionaries.names.text(code)).collect();
+            let total = snapshot.accounts.len();
             let message = format!(
                 "no topic names the account {name:?}; there are {total}, such as {}",
                 some.join(", ")
@@ -99,7 +110,7 @@ pub fn bind(
 ///
 /// # Errors
 /// `UNKNOWN_VIEW`, with the views there are.
-pub fn known_view(name: &str) -> Result<()> {
+fn known_view(name: &str) -> Result<()> {
     if VIEWS.iter().any(|(known, _)| *known == name) {
         return Ok(());
     }

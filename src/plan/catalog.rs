@@ -139,6 +139,11 @@ impl Planner {
         self.add(Leaf::relation(name, schema));
     }
 
+    /// As [`Self::add_relation`], with about how many rows it has: a join then builds on its smaller side.
+    pub fn add_relation_of(&mut self, name: &str, schema: SchemaRef, rows: usize) {
+        self.add(Leaf::relation(name, schema).with_rows(rows));
+    }
+
     /// The typed plan of a query, not yet optimized: its shape is that of the text.
     ///
     /// # Errors

@@ -6,10 +6,11 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::execution::{SessionState, TaskContext};
 use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
+use tokio::runtime::Handle;
 
 use super::scan::Inputs;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Waits for DataFusion, whose work here is all computing.
 ///
@@ -28,19 +29,8 @@ pub fn execute(
     state: &SessionState,
     inputs: &Arc<Inputs>,
 ) -> Result<Vec<RecordBatch>> {
-    let config = state.config().clone().with_extension(Arc::clone(inputs));
-    let context = TaskContext::new(
-        None,
-        String::new(),
-        config,
-        Default::default(),
-        Default::default(),
-        Default::default(),
-        Default::default(),
-        Arc::clone(state.runtime_env()),
-    );
     let plan = reset_plan_states(Arc::clone(plan))?;
-    let context = Arc::new(context);
+    let context = context(state, inputs);
     let mut batches = Vec::new();
     // One output partition after another: gathering them in DataFusion would need a runtime.
     for partition in 0..plan.output_partitioning().partition_count() {
@@ -53,4 +43,49 @@ pub fn execute(
         })?;
     }
     Ok(batches)
+}
+
+/// Executes plans side by side and collects the rows of each, in the order of the plans.
+///
+/// Every partition of every plan is a task of the runtime, so that plans made for several partitions use as
+/// many threads. The caller waits, and so must not be one of the runtime's own threads.
+///
+/// # Errors
+/// `Internal` where a plan does not run; what the others compute is lost.
+pub fn execute_together(
+    plans: &[Arc<dyn ExecutionPlan>],
+    state: &SessionState,
+    inputs: &Arc<Inputs>,
+    runtime: &Handle,
+) -> Result<Vec<Vec<RecordBatch>>> {
+    let context = context(state, inputs);
+    // A plan that repartitions its rows spawns tasks as soon as it is executed.
+    let _entered = runtime.enter();
+    let mut tasks = Vec::new();
+    for (at, plan) in plans.iter().enumerate() {
+        let plan = reset_plan_states(Arc::clone(plan))?;
+        for partition in 0..plan.output_partitioning().partition_count() {
+            let stream = plan.execute(partition, Arc::clone(&context))?;
+            tasks.push((at, runtime.spawn(stream.try_collect::<Vec<RecordBatch>>())));
+        }
+    }
+    let mut results = vec![Vec::new(); plans.len()];
+    for (at, task) in tasks {
+        let batches = wait(task).map_err(|error| Error::internal(format!("a plan's task: {error}")))?;
+        results[at].extend(batches?);
+    }
+    Ok(results)
+}
+
+fn context(state: &SessionState, inputs: &Arc<Inputs>) -> Arc<TaskContext> {
+    Arc::new(TaskContext::new(
+        None,
+        String::new(),
+        state.config().clone().with_extension(Arc::clone(inputs)),
+        Default::default(),
+        Default::default(),
+        Default::default(),
+        Default::default(),
+        Arc::clone(state.runtime_env()),
+    ))
 }

@@ -22,7 +22,7 @@ pub const QUALITY_STALE: i64 = -1;
 pub const QUALITY_MISSING: i64 = -2;
 
 /// The relation of legs as the parts name it, and with every group field beside it.
-const LEG: &str = "leg";
+pub(super) const LEG: &str = "leg";
 pub const GROUPED_LEG: &str = "grouped_leg";
 
 #[derive(Debug, Clone)]

@@ -1,7 +1,7 @@
 //! The leaf of every DataFusion plan: it holds no data but reads the execution's [`Inputs`].
 //!
 //! So one physical plan serves every epoch, and all its leaves see the same snapshot. A leaf declares no
-//! partitioning, no order and no statistics that a later epoch could break.
+//! partitioning, no order and no statistics that a later epoch could break: a number of rows is an estimate.
 
 use std::fmt;
 use std::pin::Pin;
@@ -10,16 +10,19 @@ use std::sync::{Arc, Mutex};
 use datafusion::arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use datafusion::arrow::datatypes::{DataType, Field, Schema as ArrowSchema, SchemaRef, TimeUnit};
 use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{Result, exec_datafusion_err};
+use datafusion::common::{Result, Statistics, exec_datafusion_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, ReplaceChildrenOptions};
 use datafusion::physical_plan::memory::MemoryStream;
+use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use hashbrown::HashMap;
 
+use super::grouped::{GROUPED_LEG, LEG};
 use crate::datum::{Datum, NULL};
 use crate::schema::{Column, Schema, Table, Type};
 use crate::table::chunk::to_arrow;
@@ -104,9 +107,10 @@ impl Inputs {
         if let Some(found) = self.converted.lock().expect("no reader panicked").get(&key) {
             return Arc::clone(found);
         }
-        let dictionaries = self.snapshot.dictionaries.read().expect("no writer panicked");
         let mut arrays = Vec::new();
         self.gather(table, column, &mut |values| {
+            // Held for one batch only: whoever adds a name meanwhile waits no longer than that.
+            let dictionaries = self.snapshot.dictionaries.read().expect("no writer panicked");
             arrays.push(to_arrow(values, table.columns[column].data_type, table.id, &dictionaries));
         });
         let arrays = Arc::new(arrays);
@@ -218,11 +222,17 @@ pub struct Leaf {
     pub name: String,
     pub source: Source,
     schema: SchemaRef,
+    /// About how many rows it has, where that is known when plans are made.
+    rows: Option<usize>,
 }
 
 impl Leaf {
     pub fn relation(name: &str, schema: SchemaRef) -> Leaf {
-        Leaf { name: name.to_owned(), source: Source::Relation, schema }
+        Leaf { name: name.to_owned(), source: Source::Relation, schema, rows: None }
+    }
+
+    pub fn with_rows(self, rows: usize) -> Leaf {
+        Leaf { rows: Some(rows), ..self }
     }
 
     pub fn system(system: System) -> Leaf {
@@ -232,6 +242,7 @@ impl Leaf {
             name: system.name().to_owned(),
             source: Source::System(system),
             schema: Arc::new(ArrowSchema::new(fields)),
+            rows: None,
         }
     }
 
@@ -244,6 +255,7 @@ impl Leaf {
                 name: table.name.clone(),
                 source: Source::Base(Arc::new(table.clone())),
                 schema: Arc::new(ArrowSchema::new(fields)),
+                rows: None,
             }
         };
         schema.tables.iter().map(leaf).collect()
@@ -290,7 +302,9 @@ impl TableProvider for Leaf {
         let projection = projection.cloned().unwrap_or_else(all);
         let partitions = match self.source {
             Source::Base(ref table) if table.partition.is_some() => session.config().target_partitions(),
-            Source::Relation if self.name == "leg" => session.config().target_partitions(),
+            Source::Relation if [LEG, GROUPED_LEG].contains(&self.name.as_str()) => {
+                session.config().target_partitions()
+            }
             _ => 1,
         };
         Box::pin(std::future::ready(ScanExec::try_new(self, projection, partitions)))
@@ -315,8 +329,12 @@ impl ScanExec {
             EmissionType::Incremental,
             Boundedness::Bounded,
         );
-        let leaf =
-            Leaf { name: leaf.name.clone(), source: leaf.source.clone(), schema: Arc::clone(&leaf.schema) };
+        let leaf = Leaf {
+            name: leaf.name.clone(),
+            source: leaf.source.clone(),
+            schema: Arc::clone(&leaf.schema),
+            rows: leaf.rows,
+        };
         Ok(Arc::new(ScanExec { leaf, projection, partitions, properties: Arc::new(properties) }))
     }
 }
@@ -359,6 +377,20 @@ impl ExecutionPlan for ScanExec {
 
     fn with_new_children(self: Arc<Self>, _: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
         Ok(self)
+    }
+
+    fn statistics_from_inputs(
+        &self,
+        _: &[Arc<Statistics>],
+        args: &StatisticsArgs,
+    ) -> Result<Arc<Statistics>> {
+        let mut statistics = Statistics::new_unknown(&self.schema());
+        if let Some(rows) = self.leaf.rows {
+            let share = if args.partition().is_some() { self.partitions } else { 1 };
+            // Never exact: the planner would fold an exact number into the plan for good.
+            statistics.num_rows = Precision::Inexact(rows / share);
+        }
+        Ok(Arc::new(statistics))
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {

@@ -22,6 +22,7 @@ use super::views::Ticking;
 use crate::catalog::{Catalog, Status};
 use crate::clock::{self, SECOND_US, Timestamp};
 use crate::limits::{INBOX_MESSAGES_MAX, SOCKET_FRAMES_MAX};
+use crate::table::snapshot::Snapshot;
 
 /// How often heartbeats, silent sockets and the like are looked after.
 const TEND_US: i64 = SECOND_US / 4;
@@ -45,6 +46,7 @@ enum Message {
     Received(SocketId, Result<ClientMessage, Reject>),
     Disconnected(SocketId),
     Catalog(oneshot::Sender<Catalog>),
+    Snapshot(oneshot::Sender<Option<Arc<Snapshot>>>),
     ShutDown,
 }
 
@@ -94,6 +96,16 @@ impl DeskHandle {
         let catalog = Arc::new(catalog.await.map_err(|_| Gone)?);
         *self.catalog.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, Arc::clone(&catalog)));
         Ok(catalog)
+    }
+
+    /// The committed state that clients are shown, or none while there is no consistent one.
+    ///
+    /// # Errors
+    /// Where the desk is gone.
+    pub async fn snapshot(&self) -> Result<Option<Arc<Snapshot>>, Gone> {
+        let (answer, snapshot) = oneshot::channel();
+        self.inbox.send(Message::Snapshot(answer)).await.map_err(|_| Gone)?;
+        snapshot.await.map_err(|_| Gone)
     }
 
     /// Asks the desk to say goodbye to its clients and to end.
@@ -301,6 +313,7 @@ impl<E: Ticking> Desk<E> {
             }
             // Whoever asked may have gone since.
             Message::Catalog(answer) => drop(answer.send(self.engine.catalog())),
+            Message::Snapshot(answer) => drop(answer.send(self.engine.snapshot())),
             Message::ShutDown => unreachable!("the loop ends at it"),
         }
     }

@@ -1,4 +1,4 @@
-//! The routes: views at `/ws`, the catalogue and status at `/api`, health, metrics, and the page.
+//! The routes: views at `/ws`; catalogue, status and recomputation at `/api`; health, metrics, and the page.
 
 use std::future::Future;
 
@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 
 use super::desk::DeskHandle;
 use super::protocol::{SUBPROTOCOL, catalog_json, status_json};
-use super::{assets, metrics, socket};
+use super::{assets, audit, metrics, socket};
 use crate::limits::CLIENT_FRAME_BYTES_MAX;
 
 /// The page loads nothing from elsewhere; its controls write a style element, its icon is a data URL.
@@ -36,8 +36,9 @@ pub fn router(desk: DeskHandle) -> Router {
         .route("/readyz", get(ready))
         .route("/metrics", get(prometheus))
         .fallback(page)
+        .with_state(desk.clone())
+        .merge(audit::routes(desk))
         .layer(middleware::from_fn(security_headers))
-        .with_state(desk)
 }
 
 /// Serves until `ended`, then lets open requests finish; sockets end as the desk says goodbye.
@@ -70,7 +71,7 @@ async fn upgrade(
     upgrade: Option<Upgrade>,
 ) -> Response {
     if !same_origin(&headers, &uri) {
-        return (StatusCode::FORBIDDEN, "a page of another origin is not served\n").into_response();
+        return foreign();
     }
     let Some(Upgrade(upgrade)) = upgrade else {
         return (StatusCode::UPGRADE_REQUIRED, "a WebSocket of subprotocol tickview.v1 is served here\n")
@@ -101,7 +102,7 @@ impl<S: Send + Sync> axum::extract::OptionalFromRequestParts<S> for Upgrade {
 
 /// P12: a browser says which page asks, and only a page of this very host and port is served. A request
 /// without `Origin` is no browser's.
-fn same_origin(headers: &HeaderMap, uri: &Uri) -> bool {
+pub(super) fn same_origin(headers: &HeaderMap, uri: &Uri) -> bool {
     let Some(origin) = headers.get(ORIGIN) else { return true };
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
     let Some(host) = host.or_else(|| uri.authority().map(|authority| authority.as_str())) else {
@@ -118,6 +119,10 @@ fn same_origin(headers: &HeaderMap, uri: &Uri) -> bool {
     // A port may be left out where it is the scheme's own.
     let bare = |authority: &str| authority.strip_suffix(port).unwrap_or(authority).to_ascii_lowercase();
     bare(authority) == bare(host)
+}
+
+pub(super) fn foreign() -> Response {
+    (StatusCode::FORBIDDEN, "a page of another origin is not served\n").into_response()
 }
 
 async fn catalog(State(desk): State<DeskHandle>) -> Response {

@@ -16,6 +16,7 @@ use crate::limits::CUT_RECORDS_MAX;
 use crate::plan::bind::{GROUP_FIELDS, VIEWS, doc, title};
 use crate::schedule::Engine;
 use crate::table::partition::Row;
+use crate::table::snapshot::Snapshot;
 use crate::view::result::{Form, ViewResult};
 use crate::view::spec::ViewSpec;
 
@@ -106,6 +107,10 @@ impl Views for Live {
 
     fn dictionaries(&self) -> &Arc<RwLock<Dictionaries>> {
         self.engine.dictionaries()
+    }
+
+    fn snapshot(&self) -> Option<Arc<Snapshot>> {
+        self.ready.then(|| Arc::clone(self.engine.snapshot()))
     }
 
     fn status(&self) -> Status {

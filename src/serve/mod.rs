@@ -8,6 +8,7 @@
 //! ```
 
 pub mod assets;
+mod audit;
 mod branch;
 pub mod desk;
 pub mod http;

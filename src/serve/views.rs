@@ -7,6 +7,7 @@ use crate::clock::Timestamp;
 use crate::dictionary::Dictionaries;
 use crate::error::{Error, Result};
 use crate::ingest::source::Progress;
+use crate::table::snapshot::Snapshot;
 use crate::view::result::ViewResult;
 use crate::view::spec::ViewSpec;
 
@@ -55,6 +56,12 @@ pub trait Views {
     fn ready(&self) -> bool;
 
     fn dictionaries(&self) -> &Arc<RwLock<Dictionaries>>;
+
+    /// The committed state that every result is of, for whoever computes something from it beside the
+    /// engine; none before the engine is ready, or where it keeps no such state.
+    fn snapshot(&self) -> Option<Arc<Snapshot>> {
+        None
+    }
 
     fn status(&self) -> Status;
 

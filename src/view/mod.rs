@@ -1,9 +1,11 @@
-//! Views: what a client asks for, how a result is kept and compared.
+//! Views: what a client asks for, what it is shown, and how that is computed.
 
 pub mod arrangement;
+pub mod audit;
 pub mod broadcast;
 pub mod cells;
 pub mod groups;
+pub mod labels;
 pub mod legs;
 pub mod lines;
 pub mod maintained;

@@ -187,7 +187,10 @@ pub fn columns_of(view: &GroupedView, schema: &ArrowSchema) -> Vec<Column> {
     view.measures.iter().map(column).collect()
 }
 
-fn groups(
+/// The groups of the level `depth` from the batches of [`GroupedView::measures_by`].
+///
+/// `nav` is the ungrouped total, of which weights are shares; the total itself has none yet.
+pub fn groups(
     view: &GroupedView,
     depth: usize,
     batches: &[RecordBatch],
@@ -196,12 +199,11 @@ fn groups(
 ) -> Result<Vec<Group>> {
     let mut groups = Vec::new();
     for batch in batches {
-        let mut dictionaries = inputs.snapshot().dictionaries.write().expect("no reader panicked");
-        let columns: Vec<Vec<Datum>> = batch
-            .columns()
-            .iter()
-            .map(|column| from_arrow(column, &mut dictionaries.names))
-            .collect::<Result<_, _>>()?;
+        let columns: Vec<Vec<Datum>> = {
+            let mut dictionaries = inputs.snapshot().dictionaries.write().expect("no reader panicked");
+            let columns = batch.columns().iter();
+            columns.map(|column| from_arrow(column, &mut dictionaries.names)).collect::<Result<_, _>>()?
+        };
         let place: HashMap<&str, usize> = batch
             .schema_ref()
             .fields()

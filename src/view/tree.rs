@@ -6,9 +6,9 @@
 use std::cmp::Ordering;
 use std::sync::{Arc, RwLock};
 
-use hashbrown::HashMap;
-
-use super::groups::{Group, GroupId, Groups};
+use super::groups::{GroupId, Groups};
+use super::labels::Labels;
+use super::recompute::Recomputed;
 use super::result::{Cell, Column, Form, Heading, RowId, ViewResult};
 use super::spec::{Comparison, Expanded, Filter, ViewSpec};
 use crate::datum::{Datum, NULL, parse_decimal};
@@ -27,13 +27,6 @@ pub struct Tree {
     labels: Arc<Labels>,
 }
 
-/// Names to show for accounts and instruments, by the code of their id.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Labels {
-    pub accounts: HashMap<Code, Code>,
-    pub instruments: HashMap<Code, Code>,
-}
-
 impl Tree {
     pub fn new(
         spec: ViewSpec,
@@ -47,17 +40,17 @@ impl Tree {
         Tree { dictionaries, measures, shown, columns, spec, groups, order: Vec::new(), labels }
     }
 
-    /// A result computed whole, the ungrouped total first, with every measure shown.
+    /// A result computed whole, the ungrouped total first.
     pub fn of(
         spec: ViewSpec,
-        measures: Vec<Column>,
-        levels: Vec<Vec<Group>>,
+        result: Recomputed,
+        shown: Vec<usize>,
+        labels: &Arc<Labels>,
         dictionaries: Arc<RwLock<Dictionaries>>,
     ) -> Tree {
-        let shown: Vec<usize> = (0..measures.len()).collect();
-        let groups = Groups::of(levels, measures.len());
-        let mut tree = Tree::new(spec, measures, shown, groups, dictionaries);
-        tree.settle(&Arc::default());
+        let groups = Groups::of(result.levels, result.columns.len());
+        let mut tree = Tree::new(spec, result.columns, shown, groups, dictionaries);
+        tree.settle(labels);
         tree
     }
 

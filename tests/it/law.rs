@@ -18,7 +18,9 @@ pub fn shown(engine: &Engine, view: u64) -> Snapshot {
 /// The same view computed from nothing.
 pub fn recomputed(oracle: &mut Oracle, engine: &Engine, spec: &ViewSpec) -> Snapshot {
     let result = oracle.recompute(engine.snapshot(), spec).unwrap();
-    let tree = Tree::of(spec.clone(), result.columns, result.levels, Arc::clone(engine.dictionaries()));
+    let shown = (0..result.columns.len()).collect();
+    let dictionaries = Arc::clone(engine.dictionaries());
+    let tree = Tree::of(spec.clone(), result, shown, &Arc::default(), dictionaries);
     Subscription::new(Window::ALL).snapshot(&tree)
 }
 

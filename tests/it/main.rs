@@ -1,3 +1,4 @@
+mod bench;
 mod decode;
 mod desk;
 mod diff;

@@ -1,15 +1,24 @@
 //! The server over loopback: real sockets, a real thread, an engine made by hand.
 
+use std::collections::{BTreeMap, HashMap};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{SinkExt, StreamExt};
-use tickview::diff::{Snapshot, Subscription};
+use serde_json::{Value, json};
+use tickview::clock;
+use tickview::datum::{Datum, NULL};
+use tickview::diff::{Snapshot, Subscription, ViewModel};
+use tickview::ingest::market::{Market, MarketConfig};
+use tickview::schedule::Engine;
 use tickview::serve::desk::{self, DeskHandle, Options};
 use tickview::serve::http;
+use tickview::serve::live::Live;
 use tickview::serve::pace::Pace;
-use tickview::serve::protocol::ServerMessage;
+use tickview::serve::protocol::{ColumnSchema, Row, ServerMessage, Total};
+use tickview::serve::views::Ticking;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -18,6 +27,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use crate::fake::FakeEngine;
 use crate::session::{Client, FIRST_TEN, ack, open, shake, three_rows};
+use crate::wire;
 
 type Socket = WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>;
 
@@ -29,7 +39,7 @@ struct Running {
     thread: std::thread::JoinHandle<()>,
 }
 
-async fn start(engine: FakeEngine, options: Options) -> Running {
+async fn start(engine: impl Ticking + Send + 'static, options: Options) -> Running {
     let (desk, thread) = desk::start(engine, options).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -54,8 +64,23 @@ impl Running {
 
     /// Status line, headers and body of an answer.
     async fn get(&self, path: &str) -> String {
+        self.ask("GET", path, "", "").await
+    }
+
+    /// Status and body of the answer to a specification.
+    async fn recompute(&self, spec: &str) -> (u16, Value) {
+        let answer = self.ask("POST", "/api/recompute", "", spec).await;
+        let body = answer.split_once("\r\n\r\n").unwrap().1;
+        (answer[9..12].parse().unwrap(), serde_json::from_str(body).unwrap())
+    }
+
+    async fn ask(&self, method: &str, path: &str, header: &str, body: &str) -> String {
         let address = self.address;
-        let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+        let length = body.len();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n{header}\
+             content-length: {length}\r\n\r\n{body}"
+        );
         let ask = move || {
             let mut stream = TcpStream::connect(address).unwrap();
             stream.write_all(request.as_bytes()).unwrap();
@@ -213,6 +238,166 @@ async fn the_routes_answer() {
         assert!(answer.contains("content-security-policy: default-src 'self'"), "{path}: {answer}");
         assert!(answer.contains("x-content-type-options: nosniff"), "{path}: {answer}");
     }
+    running.stop().await;
+}
+
+/// A market that changes at every tick, with what the domain names of bad and missing prices.
+fn market() -> Live {
+    let engine = Engine::new();
+    let config = MarketConfig {
+        accounts: 5,
+        holdings_per_account: 30,
+        orders_per_account: 40,
+        instruments: 60,
+        prices_per_second: 300,
+        orders_per_second: 50,
+        start: clock::now(),
+        ..MarketConfig::default()
+    };
+    let market = Market::new(config, engine.schema(), Arc::clone(engine.dictionaries()));
+    Live::new(engine, Box::new(market)).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_clients_hold_of_a_market_is_its_recomputation() {
+    let specs = [
+        json!({"view": "account_overview", "groupBy": ["sector"]}),
+        json!({"view": "account_overview", "accounts": ["A00001", "A00003"], "currency": "EUR",
+            "groupBy": ["account_id", "asset_class", "instrument_id"], "expanded": "all",
+            "exposures": ["EXPECTED"], "sort": [{"column": "mv_expected", "desc": true}]}),
+        json!({"view": "pid_carve_out", "portfolios": ["CORE", ""], "groupBy": ["account_id", "portfolio_id"],
+            "expanded": [["A00002"]], "columns": ["unpriced", "mv_current", "price_time_max"],
+            "filter": [{"column": "holdings", "op": ">", "value": "0"}]}),
+    ];
+    let running = start(market(), Options { stop_after_ticks: Some(25) }).await;
+    let mut socket = running.dial(None).await.unwrap();
+    say(&mut socket, json!({"type": "hello", "protocol": 1, "clientId": "c"})).await;
+    for (at, spec) in specs.iter().enumerate() {
+        let window = json!({"from": 0, "to": 100_000});
+        let view = at.to_string();
+        say(
+            &mut socket,
+            json!({"type": "open", "viewId": view, "viewVersion": 1, "spec": spec, "window": window}),
+        )
+        .await;
+    }
+
+    // Values by their text, whatever they count.
+    let mut texts: HashMap<String, Datum> = HashMap::new();
+    let read = &mut |text: Option<&str>| {
+        let next = texts.len() as Datum;
+        text.map_or(NULL, |text| *texts.entry(text.to_owned()).or_insert(next))
+    };
+    let mut schemas: BTreeMap<String, Vec<ColumnSchema>> = BTreeMap::new();
+    let mut held: BTreeMap<String, ViewModel> = BTreeMap::new();
+    let mut patches = 0;
+    let mut stands_at = 0;
+    loop {
+        let (view, seq) = match hear(&mut socket).await {
+            Some(ServerMessage::Opened(opened)) => {
+                schemas.insert(opened.view_id, opened.schema);
+                continue;
+            }
+            Some(ServerMessage::Snapshot(frame)) => {
+                let snapshot = wire::snapshot(frame.size, frame.from, &frame.rows, &frame.total, read);
+                held.insert(frame.view_id.clone(), ViewModel::new(snapshot));
+                (frame.view_id, frame.seq)
+            }
+            Some(ServerMessage::Patch(frame)) => {
+                held.get_mut(&frame.view_id).unwrap().apply(&wire::patch(&frame, read)).unwrap();
+                patches += 1;
+                (frame.view_id, frame.seq)
+            }
+            Some(_) => continue,
+            None if stands_at == running.desk.status().epoch && held.len() == specs.len() => break,
+            None => {
+                stands_at = running.desk.status().epoch;
+                continue;
+            }
+        };
+        say(&mut socket, ack(&view, seq)).await;
+    }
+    assert!(patches > 25, "{patches} patches");
+
+    for (at, spec) in specs.iter().enumerate() {
+        let (status, answer) = running.recompute(&spec.to_string()).await;
+        assert_eq!(status, 200, "{answer}");
+        assert_eq!(answer["epoch"], stands_at);
+        assert_eq!(answer["asOf"]["epoch"], stands_at);
+        let of = |name: &str| answer[name].clone();
+        let schema: Vec<ColumnSchema> = serde_json::from_value(of("schema")).unwrap();
+        let rows: Vec<Row> = serde_json::from_value(of("rows")).unwrap();
+        let total: Total = serde_json::from_value(of("total")).unwrap();
+        let view = at.to_string();
+        assert_eq!(schema, schemas[&view]);
+        assert!(rows.len() > 3, "{spec}: {} rows", rows.len());
+        assert_eq!(&wire::snapshot(rows.len(), 0, &rows, &total, read), held[&view].held(), "{spec}");
+    }
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_recomputation_says_why_it_is_refused() {
+    let running = start(FakeEngine::new(three_rows()), Options::default()).await;
+    let (status, answer) = running.recompute(r#"{"view": "account_overview"}"#).await;
+    assert_eq!((status, &answer["code"]), (503, &json!("LIMIT")), "an engine without a snapshot");
+    running.stop().await;
+
+    let running = start(market(), Options { stop_after_ticks: Some(3) }).await;
+    while !running.desk.status().ready {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let rows = [
+        ("{", "BAD_FRAME", "not JSON"),
+        ("[]", "BAD_SPEC", ""),
+        (r#"{"groupBy": ["sector"]}"#, "BAD_SPEC", "view"),
+        (r#"{"view": "account_overview", "colour": "blue"}"#, "BAD_SPEC", "colour"),
+        (r#"{"view": "account_overview", "currency": "usd"}"#, "BAD_SPEC", "three letters"),
+        (r#"{"view": "account_overview", "portfolios": [""]}"#, "BAD_SPEC", "pid_carve_out"),
+        (r#"{"view": "account_overview", "accounts": ["B1"]}"#, "UNKNOWN_ACCOUNT", "B1"),
+        (r#"{"view": "account_overview", "groupBy": ["shoe_size"]}"#, "UNKNOWN_FIELD", "sector"),
+        (
+            r#"{"view": "account_overview", "sort": [{"column": "x", "desc": true}]}"#,
+            "UNKNOWN_FIELD",
+            "mv_sod",
+        ),
+        (r#"{"view": "ledger"}"#, "UNKNOWN_VIEW", "account_overview"),
+        (r#"{"sql": "SELECT 1"}"#, "BAD_SPEC", "view"),
+    ];
+    for (spec, code, part) in rows {
+        let (status, answer) = running.recompute(spec).await;
+        assert_eq!((status, &answer["code"]), (400, &json!(code)), "{spec}: {answer}");
+        assert!(answer["message"].as_str().unwrap().contains(part), "{spec}: {answer}");
+    }
+    let sound = r#"{"view": "account_overview"}"#;
+    for (method, header, status) in [
+        ("POST", "origin: http://evil.example\r\n".to_owned(), "403"),
+        ("POST", format!("origin: http://{}\r\n", running.address), "200"),
+        ("GET", String::new(), "405"),
+    ] {
+        let answer = running.ask(method, "/api/recompute", &header, sound).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{method} {header}: {answer}");
+        assert!(answer.contains("x-content-type-options: nosniff"), "{answer}");
+    }
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_recomputation_runs_at_a_time() {
+    let running = start(market(), Options { stop_after_ticks: Some(3) }).await;
+    while !running.desk.status().ready {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let spec =
+        r#"{"view": "account_overview", "groupBy": ["account_id", "instrument_id"], "expanded": "all"}"#;
+    let answers =
+        futures::future::join_all((0..8).map(|_| running.ask("POST", "/api/recompute", "", spec))).await;
+    let computed = answers.iter().filter(|answer| answer.starts_with("HTTP/1.1 200")).count();
+    let refused: Vec<_> = answers.iter().filter(|answer| answer.starts_with("HTTP/1.1 429")).collect();
+    assert_eq!(computed + refused.len(), answers.len());
+    assert!(computed >= 1 && !refused.is_empty(), "{computed} of {} computed", answers.len());
+    assert!(refused.iter().all(|answer| answer.contains("retry-after: 1")));
+    assert_eq!(running.recompute(spec).await.0, 200, "and then it is free again");
     running.stop().await;
 }
 

@@ -4,12 +4,12 @@
  */
 const PLACES: Readonly<Record<string, number>> = { money: 2, price: 4, weight: 2, count: 0 };
 
-export function expectedText(raw: string, unit: string): string | null {
+export function expectedText(raw: string, unit: string, currency = "USD"): string | null {
   if (raw === "") return "–";
   if (unit === "text") return raw;
   if (unit === "time") return `${raw.slice(5, 10)} ${raw.slice(11, 19)}`;
   if (unit === "quantity") return group(raw);
-  const places = PLACES[unit];
+  const places = unit === "money" && currency === "JPY" ? 0 : PLACES[unit];
   if (places === undefined) return null;
   const [whole, fraction = ""] = raw.replace("-", "").split(".");
   const shift = places + (unit === "weight" ? 2 : 0);

@@ -10,6 +10,7 @@ export interface ShownCell {
 }
 export interface ShownRow {
   readonly key: string;
+  readonly label: string;
   readonly level: number;
   readonly expanded: string | null;
   readonly index: number;
@@ -49,6 +50,7 @@ export function rowsOf(page: Page): Promise<ShownRow[]> {
     [...document.querySelectorAll<HTMLElement>(".row[data-key]:not([hidden])")]
       .map((row) => ({
         key: row.dataset["key"]!,
+        label: row.querySelector(".label")!.textContent!,
         level: Number(row.getAttribute("aria-level")),
         expanded: row.getAttribute("aria-expanded"),
         index: Number(row.getAttribute("aria-rowindex")),

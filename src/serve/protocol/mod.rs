@@ -2,15 +2,17 @@
 //!
 //! `client` and `server` hold one type a message, `spec` turns a client's specification into a
 //! [`crate::view::spec::ViewSpec`] and back, `encode` writes snapshots and patches straight from a
-//! subscription, and `catalog` writes what `/api` answers. The golden messages of
+//! subscription, and `catalog` and `audit` are of what `/api` answers. The golden messages of
 //! `fixtures/protocol` hold for all of them.
 
+mod audit;
 mod catalog;
 mod client;
 mod encode;
 mod server;
 mod spec;
 
+pub use audit::{audit_json, parse_spec, refusal_json};
 pub use catalog::{catalog_json, status_json};
 pub use client::{
     Ack, BranchRequest, Change, ClientMessage, Close, Hello, Mode, Open, Pause, Ping, Positions,

@@ -17,6 +17,11 @@ export interface DisplayColumn {
 }
 
 export const ROW_HEADER_WIDTH_PX = 232;
+/** Names grow the first column up to here; beyond it they end in an ellipsis. */
+const ROW_HEADER_WIDTH_MAX_PX = 320;
+const INDENT_PX = 14;
+/** The fold mark before a name, and the padding around both. */
+const NAME_PADDING_PX = 30;
 /** Where rows are numbered instead of named. */
 export const ROW_NUMBER_WIDTH_PX = 76;
 export const COLUMN_WIDTH_MIN_PX = 48;
@@ -61,6 +66,13 @@ export function widthFor(column: DisplayColumn, digits: number, digitPx: number)
   return Math.min(Math.ceil(digits * digitPx + TEXT_PADDING_PX), TEXT_WIDTH_MAX_PX);
 }
 
+/** The width of the first column that shows a name of so many pixels whole. */
+export const rowHeaderWidthFor = (namePx: number, depth: number): number =>
+  Math.min(
+    Math.ceil(namePx + NAME_PADDING_PX + Math.max(0, depth - 1) * INDENT_PX),
+    ROW_HEADER_WIDTH_MAX_PX,
+  );
+
 const BASES: Readonly<Record<string, string>> = { SOD: "SOD", CURRENT: "Current", EXPECTED: "Expected" };
 
 export function displayColumns(
@@ -99,7 +111,13 @@ function withoutBasis(title: string, basis: string | null): string {
 
 const ABBREVIATIONS = new Set(["mv", "sod", "id", "fx", "pnl", "pid", "nav"]);
 
-const ALTERNATIVES: Readonly<Record<string, string>> = { long_short: "Long/short" };
+const ALTERNATIVES: Readonly<Record<string, string>> = {
+  long_short: "Long/short",
+  // Rows grouped by these go by their names.
+  account_id: "Account",
+  instrument_id: "Instrument",
+  portfolio_id: "Portfolio",
+};
 
 /** `country_of_risk` → `Country of risk`, `mv_sod` → `MV SOD`. */
 export function titleOf(name: string): string {

@@ -119,6 +119,21 @@ test("a snapshot shows text, raw value and quality, and flashes nothing", () => 
   expect(host.querySelector(".hl")).toBeNull();
 });
 
+test("the first column grows to the names it shows, and not without end", () => {
+  const firstWidth = () =>
+    parseInt(host.querySelector<HTMLElement>(".scroller")!.style.getPropertyValue("--columns"));
+  show(snapshot([row("Energy", "1")]));
+  const narrow = firstWidth();
+  const long = "Communication Services of Europe";
+  show(snapshot([row(long, "1"), row("x".repeat(1_000), "1")], 0, 2));
+  expect(firstWidth()).toBeGreaterThan(narrow);
+  expect(firstWidth()).toBeLessThan(400);
+  grid.preview("mv_sod", 300);
+  expect(firstWidth(), "another column's width leaves it").toBeGreaterThan(narrow);
+  grid.setLayout({ ...layout, rowHeaderWidthPx: 100 });
+  expect(firstWidth(), "a width someone chose stays").toBe(100);
+});
+
 describe("patches", () => {
   test("a changed cell is marked with its direction for two seconds", () => {
     const model = show(snapshot([row("A", "1"), row("B", "5")]));

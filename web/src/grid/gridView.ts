@@ -15,6 +15,7 @@ import type { ConnectionState } from "../sync/liveness.ts";
 import {
   ROW_HEADER_WIDTH_PX,
   ROW_NUMBER_WIDTH_PX,
+  rowHeaderWidthFor,
   widthFor,
   widthInDigits,
   type DisplayColumn,
@@ -56,6 +57,7 @@ const TOTAL_ID = "total";
 const ROWS_BEFORE = 2;
 const CURSOR_FIRST: Cursor = { position: 0, column: -1 };
 const FIT_EVERY_MS = 1_000;
+const NAMES_MEASURED_MAX = 5_000;
 /** A title's letter is about this much of a digit wide. */
 const TITLE_DIGITS = 0.9;
 
@@ -84,6 +86,7 @@ export class GridView {
   #asked: Window;
   #rowCount = 0;
   #widths = new Map<string, number>();
+  #namePx = new Map<string, number>();
   #digitPx = 7;
   #fitTimer: ReturnType<typeof setTimeout> | undefined;
 
@@ -132,7 +135,8 @@ export class GridView {
       this.#scroller.scrollLeft = 0;
     }
     this.#layout = layout;
-    this.#digitPx = digitPx(this.host);
+    // Bold, the widest that columns have to hold.
+    this.#digitPx = textPx(this.host, "600", "0");
     this.#displayOf = new Map(layout.columns.map(({ index }, display) => [index, display]));
     this.#header = new HeaderRow(layout.rowTitle, layout.columns, layout.sort, this.actions);
     this.#total = this.#newRow();
@@ -143,7 +147,12 @@ export class GridView {
     this.#spare = [];
     this.#active = null;
     this.#scroller.setAttribute("aria-colcount", String(layout.columns.length + 1));
-    this.#setWidths(Object.fromEntries(layout.columns.map((c) => [c.column.name, c.widthPx])));
+    this.#setWidths({
+      [ROW_HEADER]:
+        layout.rowHeaderWidthPx ??
+        (layout.rowHeader === "number" ? ROW_NUMBER_WIDTH_PX : ROW_HEADER_WIDTH_PX),
+      ...Object.fromEntries(layout.columns.map((c) => [c.column.name, c.widthPx])),
+    });
     this.#resize();
     if (this.#model !== null) this.#drawAll();
   }
@@ -195,14 +204,8 @@ export class GridView {
   }
 
   #setWidths(changed: Readonly<Record<string, number>>): void {
-    const { columns, rowHeader, rowHeaderWidthPx } = this.#layout!;
     for (const name in changed) this.#widths.set(name, changed[name]!);
-    if (changed[ROW_HEADER] === undefined)
-      this.#widths.set(
-        ROW_HEADER,
-        rowHeaderWidthPx ?? (rowHeader === "number" ? ROW_NUMBER_WIDTH_PX : ROW_HEADER_WIDTH_PX),
-      );
-    const names = [ROW_HEADER, ...columns.map(({ column }) => column.name)];
+    const names = [ROW_HEADER, ...this.#layout!.columns.map(({ column }) => column.name)];
     const widths = names.map((name) => this.#widths.get(name)!);
     this.#scroller.style.setProperty("--columns", widths.map((w) => `${w}px`).join(" "));
     this.#space.style.width = `${widths.reduce((sum, width) => sum + width, 0)}px`;
@@ -212,6 +215,13 @@ export class GridView {
   #fit(): void {
     const wider: Record<string, number> = {};
     const rows = [this.#total!, ...this.#shown.values()];
+    const { rowHeader, rowHeaderWidthPx, rowTitle } = this.#layout!;
+    if (rowHeader !== "number" && rowHeaderWidthPx === undefined) {
+      let widthPx = rowHeaderWidthFor(this.#widthOfName(rowTitle), 1);
+      for (const { name, depth } of rows)
+        widthPx = Math.max(widthPx, rowHeaderWidthFor(this.#widthOfName(name), depth));
+      if (widthPx > this.#widths.get(ROW_HEADER)!) wider[ROW_HEADER] = widthPx;
+    }
     this.#layout!.columns.forEach((column, display) => {
       if (column.fixedWidth) return;
       const measure = column.numeric ? widthInDigits : (text: string) => text.length;
@@ -221,6 +231,16 @@ export class GridView {
       if (widthPx > this.#widths.get(column.column.name)!) wider[column.column.name] = widthPx;
     });
     if (Object.keys(wider).length > 0) this.#setWidths(wider);
+  }
+
+  /** Measured once a name: the same rows are fitted again and again. */
+  #widthOfName(name: string): number {
+    let px = this.#namePx.get(name);
+    if (px === undefined) {
+      if (this.#namePx.size >= NAMES_MEASURED_MAX) this.#namePx.clear();
+      this.#namePx.set(name, (px = textPx(this.host, "", name)));
+    }
+    return px;
   }
 
   /** Values grow digit by digit; once a second is soon enough to see to it. */
@@ -536,13 +556,15 @@ function directionOf(before: Cell, after: Cell): "up" | "down" | "changed" {
   return way > 0 ? "up" : way < 0 ? "down" : "changed";
 }
 
-/** Width of a bold digit, the widest that columns have to hold. */
-function digitPx(host: HTMLElement): number {
+const measuring = document.createElement("canvas");
+
+/** How wide a text is in the grid's font. */
+function textPx(host: HTMLElement, weight: string, text: string): number {
+  const context = measuring.getContext("2d");
+  if (context === null) return 7 * text.length;
   const { fontFamily, fontSize } = getComputedStyle(host);
-  const context = document.createElement("canvas").getContext("2d");
-  if (context === null) return 7;
-  context.font = `600 ${fontSize} ${fontFamily}`;
-  return context.measureText("0").width;
+  context.font = `${weight} ${fontSize} ${fontFamily}`;
+  return context.measureText(text).width;
 }
 
 function element(className: string, role: string): HTMLElement {

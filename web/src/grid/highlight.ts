@@ -37,7 +37,7 @@ export class HighlightWheel {
     let due = this.#slots.get(slot);
     if (due === undefined) this.#slots.set(slot, (due = []));
     due.push([row, column]);
-    this.#timer ??= setTimeout(this.#turn, SLOT_MS);
+    this.#timer ??= this.#next();
   }
 
   get(row: string, column: number): Direction | undefined {
@@ -65,6 +65,11 @@ export class HighlightWheel {
       this.#slots.delete(slot);
     }
     this.#turned = Math.max(this.#turned, reached);
-    this.#timer = this.#slots.size === 0 ? undefined : setTimeout(this.#turn, SLOT_MS);
+    this.#timer = this.#slots.size === 0 ? undefined : this.#next();
   };
+
+  /** Turns at the edge of a slot, so that a mark stays a tenth longer at most. */
+  #next(): ReturnType<typeof setTimeout> {
+    return setTimeout(this.#turn, Math.ceil(SLOT_MS - (this.now() % SLOT_MS)));
+  }
 }

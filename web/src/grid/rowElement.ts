@@ -137,6 +137,15 @@ export class RowElement {
     if (element.className !== classes) element.className = classes;
   }
 
+  /** What the first column says, and how far it is indented. */
+  get name(): string {
+    return this.#label.data;
+  }
+
+  get depth(): number {
+    return this.#content?.depth ?? 0;
+  }
+
   textOf(displayIndex: number): string {
     return this.#cells[displayIndex]!.text.data;
   }
