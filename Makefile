@@ -42,7 +42,7 @@ test: test-rust test-web test-browser test-embed
 
 test-rust: page
 	$(call limit,$(cargo_limit)) cargo test --locked --release --test it --no-run
-	$(call limit,1200) cargo test --locked --release --test it
+	INSTA_UPDATE=$${INSTA_UPDATE:-no} $(call limit,1200) cargo test --locked --release --test it
 
 test-web: $(MODULES)
 	cd web && $(call limit,$(npm_limit)) npm run --silent typecheck

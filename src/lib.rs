@@ -33,5 +33,6 @@ pub mod ingest;
 pub mod schedule;
 
 pub mod catalog;
+pub mod console;
 #[cfg(feature = "server")]
 pub mod serve;

@@ -43,5 +43,11 @@ pub const BRANCHES_MAX: usize = 100_000;
 pub const EARLY_FRAMES_MAX: usize = 64;
 /// Messages from all clients that wait for the engine.
 pub const INBOX_MESSAGES_MAX: usize = 4_096;
+/// Bytes of an ad-hoc query's text.
+pub const QUERY_TEXT_BYTES_MAX: usize = 64 << 10;
+/// Rows that an ad-hoc query answers; beyond it the answer says that there are more.
+pub const QUERY_ROWS_MAX: usize = 10_000;
+/// Bytes an ad-hoc query holds at a time, its answer among them.
+pub const QUERY_MEMORY_BYTES_MAX: usize = 512 << 20;
 /// How often sources are asked for news while there is none.
 pub const SOURCE_POLL_MS: u64 = 2;

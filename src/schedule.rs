@@ -54,6 +54,8 @@ pub struct Engine {
     views_opened: u64,
     /// No price that is fresh now becomes stale before.
     stale_at: Timestamp,
+    /// The codes of the price types that age as quotes.
+    quotes: [Datum; 2],
 }
 
 /// The view's name and the parameters of its SQL.
@@ -103,6 +105,10 @@ impl Engine {
         let legs = legs.expect("sql/legs.sql has a form for ticks");
         let broadcasts = Broadcasts::new(&schema, &catalog, LEGS_CURRENCY, &dictionaries);
         let broadcasts = broadcasts.expect("sql/valuation.sql has a form for ticks");
+        let quotes = {
+            let mut dictionaries = dictionaries.write().expect("nobody reads yet");
+            ["LAST", "MID"].map(|name| dictionaries.names.intern(name).into())
+        };
         Engine {
             catalog,
             broadcasts: HashMap::from_iter([(LEGS_CURRENCY.to_owned(), broadcasts)]),
@@ -119,6 +125,7 @@ impl Engine {
             views: HashMap::new(),
             views_opened: 0,
             stale_at: Timestamp::MAX,
+            quotes,
         }
     }
 
@@ -189,13 +196,13 @@ impl Engine {
         let stale = self.snapshot.as_of >= self.stale_at;
         match &tables[price] {
             Reach::Rows { rows, .. } if !stale => {
-                let first = Freshening::of(&self.snapshot).first(rows.iter().copied());
+                let first = Freshening::of(&self.snapshot, self.quotes).first(rows.iter().copied());
                 self.stale_at = self.stale_at.min(first);
             }
             Reach::None if !stale => {}
             _ => {
                 let all = 0..self.snapshot.table(price).len() as Row;
-                self.stale_at = Freshening::of(&self.snapshot).first(all);
+                self.stale_at = Freshening::of(&self.snapshot, self.quotes).first(all);
             }
         }
         BaseChanges { whole: stale || delta.day_before.is_some(), tables }
@@ -467,19 +474,18 @@ struct Freshening<'a> {
     time: usize,
     price_type: usize,
     /// The codes of the price types that age as quotes.
-    quotes: [Option<Datum>; 2],
+    quotes: [Datum; 2],
 }
 
 impl<'a> Freshening<'a> {
-    fn of(snapshot: &'a Snapshot) -> Freshening<'a> {
+    fn of(snapshot: &'a Snapshot, quotes: [Datum; 2]) -> Freshening<'a> {
         let table = snapshot.schema.table("base.price");
-        let dictionaries = snapshot.dictionaries.read().expect("no writer panicked");
         Freshening {
             snapshot,
             table: table.id,
             time: table.column("price_time"),
             price_type: table.column("price_type"),
-            quotes: ["LAST", "MID"].map(|name| dictionaries.names.find(name).map(Datum::from)),
+            quotes,
         }
     }
 
@@ -489,7 +495,7 @@ impl<'a> Freshening<'a> {
         let mut first = Timestamp::MAX;
         let Some(prices) = self.snapshot.table(self.table).partition(0) else { return first };
         for row in rows {
-            let quote = self.quotes.contains(&Some(prices.get(row, self.price_type)));
+            let quote = self.quotes.contains(&prices.get(row, self.price_type));
             let age = if quote { quote_us_max } else { evaluation_us_max };
             let at = prices.get(row, self.time);
             // A price is stale once it is older than its limit: a microsecond after it.

@@ -9,12 +9,14 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::{DataFusionError, Result as PlanResult, TableReference, plan_datafusion_err};
 use datafusion::config::ConfigOptions;
-use datafusion::datasource::provider_as_source;
+use datafusion::datasource::{ViewTable, provider_as_source};
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner};
 use datafusion::logical_expr::{
     AggregateUDF, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF,
 };
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::planner::SqlToRel;
@@ -22,8 +24,10 @@ use hashbrown::HashMap;
 use sqlparser::ast::{Expr, Query, Statement, Value, VisitMut, VisitorMut};
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
+use tracing::debug;
 
 use super::function;
+use super::in_turn::InTurn;
 use super::scan::{Leaf, System};
 use crate::error::Result;
 use crate::schema::Schema;
@@ -107,6 +111,8 @@ impl VisitorMut for Bind<'_> {
 pub struct Planner {
     state: SessionState,
     leaves: HashMap<String, Arc<Leaf>>,
+    /// Relations whose plans take the place of their names.
+    inlined: HashMap<String, Arc<ViewTable>>,
 }
 
 impl Planner {
@@ -120,11 +126,17 @@ impl Planner {
         options.optimizer.enable_dynamic_filter_pushdown = false;
         options.sql_parser.map_string_types_to_utf8view = false;
         options.sql_parser.parse_float_as_decimal = true;
-        let mut state = SessionStateBuilder::new().with_config(config).with_default_features().build();
+        let mut builder = SessionStateBuilder::new().with_config(config).with_default_features();
+        if partitions == 1 {
+            let rules = PhysicalOptimizer::default().rules;
+            let in_turn = Arc::new(InTurn) as Arc<dyn PhysicalOptimizerRule + Send + Sync>;
+            builder = builder.with_physical_optimizer_rules([vec![in_turn], rules].concat());
+        }
+        let mut state = builder.build();
         for udf in function::all() {
             let _ = datafusion::execution::FunctionRegistry::register_udf(&mut state, udf);
         }
-        let mut planner = Planner { state, leaves: HashMap::new() };
+        let mut planner = Planner { state, leaves: HashMap::new(), inlined: HashMap::new() };
         Leaf::base(schema).into_iter().for_each(|leaf| planner.add(leaf));
         System::ALL.into_iter().for_each(|system| planner.add(Leaf::system(system)));
         planner
@@ -144,22 +156,52 @@ impl Planner {
         self.add(Leaf::relation(name, schema).with_rows(rows));
     }
 
+    /// Makes a query readable under a name: its plan stands wherever the name is read.
+    ///
+    /// # Errors
+    /// `Internal` where a shipped query does not plan.
+    pub fn inline(&mut self, name: &str, query: &Query) -> Result<()> {
+        let plan = self.logical(query)?;
+        self.inlined.insert(name.to_owned(), Arc::new(ViewTable::new(plan, None)));
+        Ok(())
+    }
+
     /// The typed plan of a query, not yet optimized: its shape is that of the text.
     ///
     /// # Errors
     /// `Internal` where a shipped query does not plan.
     pub fn logical(&self, query: &Query) -> Result<LogicalPlan> {
+        Ok(self.typed(query)?)
+    }
+
+    /// The same for a query from outside, whose faults are its author's.
+    pub fn typed(&self, query: &Query) -> PlanResult<LogicalPlan> {
+        debug!(%query, "plan");
         let plan = SqlToRel::new(self).sql_statement_to_plan(Statement::Query(Box::new(query.clone())))?;
-        Ok(self.state.analyzer().execute_and_check(plan, self.state.config_options(), |_, _| {})?)
+        self.state.analyzer().execute_and_check(plan, self.state.config_options(), |_, _| {})
     }
 
     /// A plan to execute again and again: see [`super::execute`].
     ///
     /// Cost: milliseconds; never within a tick.
     pub fn physical(&self, logical: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self.executable(logical)?)
+    }
+
+    /// The same for a query from outside, whose faults are its author's.
+    pub fn executable(&self, logical: &LogicalPlan) -> PlanResult<Arc<dyn ExecutionPlan>> {
+        debug!("plan");
         let optimized = self.state.optimize(logical)?;
         let planning = self.state.query_planner().create_physical_plan(&optimized, &self.state);
-        Ok(super::execute::wait(planning)?)
+        super::execute::wait(planning)
+    }
+
+    /// What a query can read, by name.
+    pub fn names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> =
+            self.leaves.keys().chain(self.inlined.keys()).map(String::as_str).collect();
+        names.sort_unstable();
+        names
     }
 
     pub fn state(&self) -> &SessionState {
@@ -169,9 +211,13 @@ impl Planner {
 
 impl ContextProvider for Planner {
     fn get_table_source(&self, name: TableReference) -> PlanResult<Arc<dyn TableSource>> {
-        let leaf = self.leaves.get(&name.to_string());
-        let leaf =
-            leaf.ok_or_else(|| -> DataFusionError { plan_datafusion_err!("there is no table {name}") })?;
+        let key = name.to_string();
+        if let Some(relation) = self.inlined.get(&key) {
+            return Ok(provider_as_source(Arc::clone(relation) as _));
+        }
+        let leaf = self.leaves.get(&key).ok_or_else(|| -> DataFusionError {
+            plan_datafusion_err!("there is no table {name}; there are {}", self.names().join(", "))
+        })?;
         Ok(provider_as_source(Arc::clone(leaf) as _))
     }
 

@@ -1,8 +1,12 @@
-//! Runs a cached physical plan on given inputs, as often as wanted.
+//! Runs a physical plan on given inputs: a cached one as often as wanted, a query's own within bounds.
 
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
+use datafusion::common::{DataFusionError, Result as PlanResult};
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryConsumer};
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SessionState, TaskContext};
 use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
@@ -29,17 +33,48 @@ pub fn execute(
     state: &SessionState,
     inputs: &Arc<Inputs>,
 ) -> Result<Vec<RecordBatch>> {
+    Ok(run(plan, state, inputs, Arc::clone(state.runtime_env()))?)
+}
+
+/// Executes a plan that may hold at most `memory_bytes_max` at a time, its rows among them, and writes
+/// nothing to disk.
+///
+/// # Errors
+/// `ResourcesExhausted` where it needs more, else what DataFusion says of the query.
+pub fn execute_within(
+    plan: &Arc<dyn ExecutionPlan>,
+    state: &SessionState,
+    inputs: &Arc<Inputs>,
+    memory_bytes_max: usize,
+) -> PlanResult<Vec<RecordBatch>> {
+    let no_disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
+    let bounded = RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(GreedyMemoryPool::new(memory_bytes_max)))
+        .with_disk_manager_builder(no_disk)
+        .build_arc()?;
+    run(plan, state, inputs, bounded)
+}
+
+fn run(
+    plan: &Arc<dyn ExecutionPlan>,
+    state: &SessionState,
+    inputs: &Arc<Inputs>,
+    runtime: Arc<RuntimeEnv>,
+) -> PlanResult<Vec<RecordBatch>> {
+    let context = context(state, inputs, runtime);
     let plan = reset_plan_states(Arc::clone(plan))?;
-    let context = context(state, inputs);
+    let collected = MemoryConsumer::new("result").register(context.memory_pool());
     let mut batches = Vec::new();
     // One output partition after another: gathering them in DataFusion would need a runtime.
     for partition in 0..plan.output_partitioning().partition_count() {
         let mut stream = plan.execute(partition, Arc::clone(&context))?;
         wait(async {
             while let Some(batch) = stream.next().await {
-                batches.push(batch?);
+                let batch = batch?;
+                collected.try_grow(batch.get_array_memory_size())?;
+                batches.push(batch);
             }
-            Ok::<_, datafusion::error::DataFusionError>(())
+            Ok::<_, DataFusionError>(())
         })?;
     }
     Ok(batches)
@@ -58,7 +93,7 @@ pub fn execute_together(
     inputs: &Arc<Inputs>,
     runtime: &Handle,
 ) -> Result<Vec<Vec<RecordBatch>>> {
-    let context = context(state, inputs);
+    let context = context(state, inputs, Arc::clone(state.runtime_env()));
     // A plan that repartitions its rows spawns tasks as soon as it is executed.
     let _entered = runtime.enter();
     let mut tasks = Vec::new();
@@ -77,7 +112,7 @@ pub fn execute_together(
     Ok(results)
 }
 
-fn context(state: &SessionState, inputs: &Arc<Inputs>) -> Arc<TaskContext> {
+fn context(state: &SessionState, inputs: &Arc<Inputs>, runtime: Arc<RuntimeEnv>) -> Arc<TaskContext> {
     Arc::new(TaskContext::new(
         None,
         String::new(),
@@ -86,6 +121,6 @@ fn context(state: &SessionState, inputs: &Arc<Inputs>) -> Arc<TaskContext> {
         Default::default(),
         Default::default(),
         Default::default(),
-        Arc::clone(state.runtime_env()),
+        runtime,
     ))
 }

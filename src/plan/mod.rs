@@ -7,6 +7,7 @@ pub mod catalog;
 pub mod execute;
 pub mod function;
 pub mod grouped;
+mod in_turn;
 pub mod part;
 pub mod relation;
 pub mod scalar;

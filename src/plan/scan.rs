@@ -7,12 +7,13 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
-use datafusion::arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use datafusion::arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, StringArray};
 use datafusion::arrow::datatypes::{DataType, Field, Schema as ArrowSchema, SchemaRef, TimeUnit};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, Statistics, exec_datafusion_err};
+use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
@@ -24,6 +25,7 @@ use hashbrown::HashMap;
 
 use super::grouped::{GROUPED_LEG, LEG};
 use crate::datum::{Datum, NULL};
+use crate::ingest::source::SetAside;
 use crate::schema::{Column, Schema, Table, Type};
 use crate::table::chunk::to_arrow;
 use crate::table::snapshot::Snapshot;
@@ -31,6 +33,9 @@ use crate::table::{PartitionId, is_currency_code};
 
 /// Rows of one batch that a leaf hands out.
 const BATCH_ROWS: usize = 8192;
+
+/// What a text is taken to occupy before it is read: its offset and a name of some length.
+const TEXT_BYTES: usize = 24;
 
 /// Everything a plan reads: base tables of one snapshot, and relations computed before.
 pub struct Inputs {
@@ -82,12 +87,10 @@ impl Inputs {
                     .collect()
             }
             Source::System(system) if mine(0) => {
-                let (columns, rows) = self.system(*system);
-                let dictionaries = self.snapshot.dictionaries.read().expect("no writer panicked");
-                let arrays = projection
-                    .iter()
-                    .map(|&at| to_arrow(&columns[at], system.columns()[at].1, 0, &dictionaries))
-                    .collect();
+                let (arrays, rows) = match system {
+                    System::Quarantine => self.quarantine(projection),
+                    _ => self.system(*system, projection),
+                };
                 let options = RecordBatchOptions::new().with_row_count(Some(rows));
                 Ok(vec![RecordBatch::try_new_with_options(schema, arrays, &options)?])
             }
@@ -142,21 +145,65 @@ impl Inputs {
         }
     }
 
-    fn system(&self, system: System) -> (Vec<Vec<Datum>>, usize) {
+    /// The chosen columns of a system relation, and how many rows they have.
+    fn system(&self, system: System, projection: &[usize]) -> (Vec<ArrayRef>, usize) {
         let snapshot = &self.snapshot;
+        let dictionaries = snapshot.dictionaries.read().expect("no writer panicked");
         let codes = |codes: &[u32]| codes.iter().map(|&code| Datum::from(code)).collect::<Vec<_>>();
-        let columns = match system {
+        let columns: Vec<Vec<Datum>> = match system {
             System::Day => day_row(snapshot).into_iter().map(|datum| vec![datum]).collect(),
             System::Instrument => {
-                let dictionaries = snapshot.dictionaries.read().expect("no writer panicked");
                 let cash = |&code: &u32| Datum::from(is_currency_code(dictionaries.names.text(code)));
                 vec![codes(&snapshot.instruments), snapshot.instruments.iter().map(cash).collect()]
             }
             System::Currency => vec![codes(&snapshot.currencies)],
             System::Account => vec![codes(&snapshot.accounts)],
+            System::Quarantine => unreachable!("its texts have no codes"),
         };
-        let rows = columns[0].len();
-        (columns, rows)
+        let array = |&at: &usize| to_arrow(&columns[at], system.columns()[at].1, 0, &dictionaries);
+        (projection.iter().map(array).collect(), columns[0].len())
+    }
+
+    /// Set-aside records, oldest first. Their bytes may be no text: what is none is replaced.
+    fn quarantine(&self, projection: &[usize]) -> (Vec<ArrayRef>, usize) {
+        let records = &self.snapshot.quarantine;
+        let array = |&at: &usize| -> ArrayRef {
+            let text = |record: &SetAside| match at {
+                0 => record.topic.clone(),
+                1 => record.position.clone(),
+                2 => record.key.clone(),
+                3 => record.reason.clone(),
+                _ => String::from_utf8_lossy(&record.payload).into_owned(),
+            };
+            Arc::new(records.iter().map(|record| Some(text(record))).collect::<StringArray>())
+        };
+        (projection.iter().map(array).collect(), records.len())
+    }
+
+    /// About the bytes that reading these columns of a leaf takes, known before it is read.
+    fn bytes(&self, leaf: &Leaf, projection: &[usize]) -> usize {
+        let rows = match &leaf.source {
+            Source::Base(table) => self.snapshot.table(table.id).len(),
+            Source::Relation => {
+                let batches = self.relations.get(&leaf.name);
+                return batches
+                    .map_or(0, |batches| batches.iter().map(RecordBatch::get_array_memory_size).sum());
+            }
+            Source::System(System::Quarantine) => {
+                let record =
+                    |record: &SetAside| record.reason.len() + record.key.len() + record.payload.len();
+                return self.snapshot.quarantine.iter().map(record).sum();
+            }
+            Source::System(System::Day) => 1,
+            Source::System(System::Instrument) => self.snapshot.instruments.len(),
+            Source::System(System::Currency) => self.snapshot.currencies.len(),
+            Source::System(System::Account) => self.snapshot.accounts.len(),
+        };
+        let width = |&at: &usize| match leaf.schema.field(at).data_type() {
+            DataType::Utf8 => TEXT_BYTES,
+            other => other.primitive_width().unwrap_or(1),
+        };
+        rows * projection.iter().map(width).sum::<usize>()
     }
 }
 
@@ -180,10 +227,13 @@ pub enum System {
     Currency,
     /// Every account that any topic names.
     Account,
+    /// The records set aside.
+    Quarantine,
 }
 
 impl System {
-    pub const ALL: [System; 4] = [System::Day, System::Instrument, System::Currency, System::Account];
+    pub const ALL: [System; 5] =
+        [System::Day, System::Instrument, System::Currency, System::Account, System::Quarantine];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -191,6 +241,7 @@ impl System {
             System::Instrument => "system.instrument",
             System::Currency => "system.currency",
             System::Account => "system.account",
+            System::Quarantine => "system.quarantine",
         }
     }
 
@@ -204,6 +255,13 @@ impl System {
             System::Instrument => &[("instrument_id", Type::Text), ("currency_code", Type::Boolean)],
             System::Currency => &[("currency", Type::Text)],
             System::Account => &[("account_id", Type::Text)],
+            System::Quarantine => &[
+                ("topic", Type::Text),
+                ("position", Type::Text),
+                ("key", Type::Text),
+                ("reason", Type::Text),
+                ("payload", Type::Text),
+            ],
         }
     }
 }
@@ -398,12 +456,13 @@ impl ExecutionPlan for ScanExec {
             .session_config()
             .get_extension::<Inputs>()
             .ok_or_else(|| exec_datafusion_err!("a live plan is executed with its inputs"))?;
+        // What is read stays in memory until the stream ends: an execution with a bound is told beforehand.
+        let reservation = MemoryConsumer::new(self.leaf.name.as_str()).register(context.memory_pool());
+        reservation.try_grow(inputs.bytes(&self.leaf, &self.projection) / self.partitions)?;
         let batches = inputs.read(&self.leaf, &self.projection, partition, self.partitions)?;
-        Ok(Box::pin(MemoryStream::try_new(
-            batches,
-            Arc::clone(self.properties.eq_properties.schema()),
-            None,
-        )?))
+        let stream =
+            MemoryStream::try_new(batches, Arc::clone(self.properties.eq_properties.schema()), None)?;
+        Ok(Box::pin(stream.with_reservation(reservation)))
     }
 }
 

@@ -368,8 +368,11 @@ impl Maintained {
         let legs_at = base.arrangement.summed().iter().position(|&column| column == base.legs.legs);
         let legs_at = legs_at.expect("legs are counted");
         let finest = self.groups_of(lines, base, groups, regroup);
-        for (line, &group) in finest.iter().enumerate() {
-            groups.count(depth, group, lines.sides[line].weight() * lines.sum(legs_at, line));
+        // What comes first, what goes then: a group that loses and gains a leg was never without one.
+        for side in [Side::After, Side::Before] {
+            for (line, &group) in finest.iter().enumerate().filter(|(line, _)| lines.sides[*line] == side) {
+                groups.count(depth, group, side.weight() * lines.sum(legs_at, line));
+            }
         }
         // Stages that net alike see the same lines.
         let mut netted: Vec<(Vec<bool>, Lines, Vec<GroupId>)> = Vec::new();

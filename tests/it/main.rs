@@ -1,4 +1,5 @@
 mod bench;
+mod console;
 mod decode;
 mod desk;
 mod diff;
@@ -11,4 +12,7 @@ mod protocol;
 mod replay;
 mod server;
 mod session;
+mod slt;
+mod snapshots;
+mod tick_trace;
 mod wire;
