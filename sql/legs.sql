@@ -18,6 +18,7 @@ SELECT
   o.cum_qty,
   o.limit_price,
   o.day_avg_px,
+  o.sign,
   o.live,
   -- An order of an earlier day has no fills of today.
   CASE WHEN o.business_date = o.today THEN o.sign * o.day_cum_qty ELSE CAST(0 AS DECIMAL(18, 6)) END AS filled,

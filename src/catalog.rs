@@ -2,6 +2,7 @@
 
 use crate::view::result::Unit;
 use crate::view::spec::Basis;
+pub use crate::view::spec::Kind;
 
 /// The choices a client has.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -43,14 +44,6 @@ pub struct Account {
     pub strategy: Option<String>,
     pub region: Option<String>,
     pub base_currency: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// A tree of groups.
-    Grouped,
-    /// A list of rows with primary keys.
-    Rows,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

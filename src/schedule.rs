@@ -5,31 +5,31 @@
 
 use std::sync::{Arc, RwLock};
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 
 use crate::clock::Timestamp;
 use crate::datum::{Datum, NULL};
-use crate::dictionary::{Code, Dictionaries};
+use crate::dictionary::Dictionaries;
 use crate::error::Result;
 use crate::ingest::quarantine::Quarantine;
 use crate::ingest::source::Cut;
-use crate::plan::bind::bind;
+use crate::plan::bind::{bind, kind_of};
 use crate::plan::catalog::{Catalog, Parameters};
 use crate::plan::grouped::GroupedView;
+use crate::plan::rows::{RowsPlan, RowsView};
 use crate::schema::{Schema, TableId};
 use crate::table::partition::Row;
 use crate::table::snapshot::{Freshness, Snapshot};
-use crate::table::{Day, Delta, PartitionId, Reach, RowSet, Tables};
-use crate::view::arrangement::Arrangement;
-use crate::view::broadcast::{BaseChanges, Broadcasts};
+use crate::table::{Day, Delta, Reach, Tables};
+use crate::view::broadcast::BaseChanges;
+use crate::view::cells::overflow;
 use crate::view::groups::Groups;
 use crate::view::labels::Labels;
-use crate::view::legs::{Legs, World};
-use crate::view::maintained::{Base, Maintained, order_fields};
-use crate::view::pair::Pairs;
+use crate::view::maintained::{Maintained, order_fields};
 use crate::view::result::{Cell, Quality, ViewResult};
-use crate::view::shape::Shape;
-use crate::view::spec::ViewSpec;
+use crate::view::rows::RowView;
+use crate::view::shared::{Fields, Moved, ShapeKey, Shared};
+use crate::view::spec::{Kind, ViewSpec};
 use crate::view::tree::Tree;
 
 /// An open view's number; never used again for another.
@@ -42,13 +42,8 @@ pub struct Engine {
     tables: Tables,
     snapshot: Arc<Snapshot>,
     quarantine: Quarantine,
-    legs: Legs,
-    /// The small relations, once for each reporting currency in use.
-    broadcasts: HashMap<String, Broadcasts>,
-    pairs: Pairs,
-    /// Net positions, by the fields of orders that tell them apart: none for those that are always kept.
-    arrangements: HashMap<Vec<usize>, Arrangement>,
-    shapes: HashMap<ShapeKey, Shape>,
+    /// What all views stand on.
+    shared: Shared,
     labels: Arc<Labels>,
     views: HashMap<ViewId, Open>,
     views_opened: u64,
@@ -58,22 +53,25 @@ pub struct Engine {
     quotes: [Datum; 2],
 }
 
-/// The view's name and the parameters of its SQL.
-type ShapeKey = (String, Parameters);
-
 /// A view with what it shows.
 struct Open {
+    view: View,
+    version: u64,
+}
+
+enum View {
+    Grouped(Box<Grouped>),
+    Rows(Box<RowView>),
+}
+
+struct Grouped {
     shape: ShapeKey,
-    arrangement: Vec<usize>,
+    fields: Fields,
     maintained: Maintained,
     tree: Tree,
     /// The last tick could not compute it.
     broken: bool,
-    version: u64,
 }
-
-/// Legs read no price, so any currency's relations serve them.
-const LEGS_CURRENCY: &str = "USD";
 
 impl Default for Engine {
     fn default() -> Self {
@@ -101,22 +99,15 @@ impl Engine {
             quarantine: Arc::default(),
         });
         let catalog = Arc::new(Catalog::new(Arc::clone(&schema)));
-        let legs = Legs::new(&schema, &catalog, &mut dictionaries.write().expect("nobody reads yet"));
-        let legs = legs.expect("sql/legs.sql has a form for ticks");
-        let broadcasts = Broadcasts::new(&schema, &catalog, LEGS_CURRENCY, &dictionaries);
-        let broadcasts = broadcasts.expect("sql/valuation.sql has a form for ticks");
+        let shared = Shared::new(&schema, &catalog, &dictionaries);
         let quotes = {
             let mut dictionaries = dictionaries.write().expect("nobody reads yet");
             ["LAST", "MID"].map(|name| dictionaries.names.intern(name).into())
         };
         Engine {
             catalog,
-            broadcasts: HashMap::from_iter([(LEGS_CURRENCY.to_owned(), broadcasts)]),
-            pairs: Pairs::default(),
-            arrangements: HashMap::from_iter([(Vec::new(), Arrangement::new(&legs.columns, &[]))]),
-            shapes: HashMap::new(),
+            shared: shared.expect("sql/ has a form for ticks"),
             labels: Arc::default(),
-            legs,
             schema,
             dictionaries,
             tables,
@@ -208,167 +199,30 @@ impl Engine {
         BaseChanges { whole: stale || delta.day_before.is_some(), tables }
     }
 
-    /// Brings the net positions and every view to the snapshot.
+    /// Brings every view, and what they stand on, to the snapshot.
     fn maintain(&mut self, delta: &Delta, changes: &BaseChanges) -> Result<()> {
-        let anew = delta.day_before.is_some() || self.arrangements.values().any(|a| a.overflowed);
-        if anew {
-            // Day quantities count today only, so every leg may be another one.
-            self.update_broadcasts(changes);
-            let fields: Vec<Vec<usize>> = self.arrangements.keys().cloned().collect();
-            fields.iter().for_each(|fields| self.arrange(fields));
-        } else {
-            self.move_legs(delta, changes);
-        }
-        let regroup = !anew && self.touch_regrouped();
-        let mut forgotten: HashSet<ShapeKey> = HashSet::new();
-        for (key, shape) in &mut self.shapes {
-            let relations = &self.broadcasts[&key.1.currency];
-            if shape.follow(&self.pairs, relations, &self.tables).is_err() {
-                shape.forget();
-                shape.follow(&self.pairs, relations, &self.tables)?;
-                forgotten.insert(key.clone());
-            }
-        }
+        let Engine { shared, views, tables, snapshot, labels, .. } = self;
+        let grouped = |open: &Open, is: &dyn Fn(&Grouped) -> bool| match &open.view {
+            View::Grouped(view) => is(view),
+            View::Rows(_) => false,
+        };
+        let read = |fields: &Fields| views.values().any(|open| grouped(open, &|view| view.fields == *fields));
+        let moved = shared.follow(delta, changes, &read, tables, snapshot)?;
         let mut failed = None;
-        for view in self.views.values_mut() {
-            let shape = &self.shapes[&view.shape];
-            let base = Base {
-                legs: &self.legs.columns,
-                pairs: &self.pairs,
-                arrangement: &self.arrangements[&view.arrangement],
-                broadcasts: &self.broadcasts[&view.shape.1.currency],
-                tables: &self.tables,
+        for open in views.values_mut() {
+            let (changed, done) = match &mut open.view {
+                View::Grouped(view) => view.update(&moved, shared, tables, labels),
+                View::Rows(view) => {
+                    let lookups = shared.lookups(&view.spec().currency);
+                    (true, view.update(delta, lookups, snapshot))
+                }
             };
-            let rebuild = anew || view.broken || forgotten.contains(&view.shape);
-            let groups = view.tree.groups_mut();
-            let done = match base.arrangement.overflowed {
-                true => Err(crate::view::cells::overflow()),
-                false if rebuild => view.maintained.rebuild(shape, base, groups),
-                false => view.maintained.update(shape, base, groups, regroup),
-            };
-            view.broken = done.is_err();
+            open.version += u64::from(changed);
             if let Err(error) = done {
-                // Its numbers are of no epoch: it shows none, and is computed anew at the next tick.
-                groups.hide_all();
-                let missing = Cell { value: NULL, quality: Quality::Missing };
-                groups.set_cells(0, 0, &vec![missing; groups.width()]);
                 failed.get_or_insert(error);
-            }
-            if view.tree.settle(&self.labels) {
-                view.version += 1;
             }
         }
         failed.map_or(Ok(()), Err)
-    }
-
-    fn update_broadcasts(&mut self, changes: &BaseChanges) {
-        for relations in self.broadcasts.values_mut() {
-            relations.update(changes, &self.tables, &self.snapshot);
-        }
-    }
-
-    /// Brings the small relations and the net positions to the snapshot.
-    ///
-    /// Legs read what instruments declare, so those of rows that went are taken back as they were read
-    /// before, those of rows that came are added as they are read now, and those of rows that read an
-    /// instrument that changed are both.
-    fn move_legs(&mut self, delta: &Delta, changes: &BaseChanges) {
-        let instrument = self.schema.table("base.instrument");
-        let id = instrument.column("instrument_id");
-        let declared = &delta.tables[instrument.id];
-        let mut declared: Vec<Code> = [&declared.gone, &declared.come]
-            .iter()
-            .flat_map(|rows| rows.data.chunks_exact(instrument.columns.len()))
-            .map(|row| row[id] as Code)
-            .collect();
-        declared.sort_unstable();
-        declared.dedup();
-        let reread: Vec<(TableId, RowSet, RowSet)> = if declared.is_empty() {
-            Vec::new()
-        } else {
-            (0..self.schema.tables.len()).filter_map(|table| self.reread(table, &declared, delta)).collect()
-        };
-        for (table, rows) in delta.tables.iter().enumerate() {
-            self.add_legs(table, &rows.gone, -1);
-        }
-        for (table, reading, come) in &reread {
-            self.add_legs(*table, reading, -1);
-            self.add_legs(*table, come, 1);
-        }
-        self.update_broadcasts(changes);
-        for (table, rows) in delta.tables.iter().enumerate() {
-            self.add_legs(table, &rows.come, 1);
-        }
-        for (table, reading, come) in &reread {
-            self.add_legs(*table, reading, 1);
-            self.add_legs(*table, come, -1);
-        }
-    }
-
-    /// The rows of a table whose legs read one of these instruments, and those of them that came just now.
-    fn reread(&self, table: TableId, declared: &[Code], delta: &Delta) -> Option<(TableId, RowSet, RowSet)> {
-        let column = self.legs.reads_instrument(table)?;
-        let reading = self.legs.reading(table, declared, &self.tables);
-        let width = self.schema.tables[table].columns.len();
-        let come = &delta.tables[table].come;
-        let mut again = RowSet::default();
-        for (row, &partition) in come.data.chunks_exact(width).zip(&come.partitions) {
-            if declared.contains(&(row[column] as Code)) {
-                again.data.extend_from_slice(row);
-                again.partitions.push(partition);
-            }
-        }
-        Some((table, reading, again))
-    }
-
-    fn add_legs(&mut self, table: TableId, rows: &RowSet, weight: Datum) {
-        let Engine { legs, broadcasts, tables, snapshot, arrangements, pairs, .. } = self;
-        let world = World { broadcasts: &broadcasts[LEGS_CURRENCY], tables, snapshot };
-        legs.evaluate(table, rows, world, &mut |batch| {
-            for arrangement in arrangements.values_mut() {
-                arrangement.add(batch, weight, &legs.columns, pairs, &tables.instruments);
-            }
-        });
-    }
-
-    /// Computes net positions from all rows.
-    fn arrange(&mut self, fields: &[usize]) {
-        let Engine { legs, broadcasts, tables, snapshot, arrangements, pairs, .. } = self;
-        let arrangement = arrangements
-            .entry(fields.to_vec())
-            .or_insert_with(|| Arrangement::new(&legs.columns, fields));
-        arrangement.clear();
-        let world = World { broadcasts: &broadcasts[LEGS_CURRENCY], tables, snapshot };
-        legs.each(world, &mut |batch| {
-            arrangement.add(batch, 1, &legs.columns, pairs, &tables.instruments);
-            arrangement.commit_unread();
-        });
-    }
-
-    /// Commits the net positions, with all rows whose groups may be others now among the touched.
-    ///
-    /// Returns whether there are any of these.
-    fn touch_regrouped(&mut self) -> bool {
-        let base = &self.broadcasts[LEGS_CURRENCY];
-        let mut regroup = false;
-        for (fields, arrangement) in &mut self.arrangements {
-            if !self.views.values().any(|view| view.arrangement == *fields) {
-                arrangement.commit_unread();
-                continue;
-            }
-            for number in base.get("instrument").regroups() {
-                regroup = true;
-                for &pair in self.pairs.grouped_by(number) {
-                    (0..arrangement.accounts()).for_each(|account| arrangement.touch(account, pair));
-                }
-            }
-            for account in base.get("account").regroups() {
-                regroup = true;
-                arrangement.touch_account(account as PartitionId);
-            }
-            arrangement.commit();
-        }
-        regroup
     }
 
     /// Opens a view and computes its first result.
@@ -377,47 +231,54 @@ impl Engine {
     /// `Invalid` with a reject code of the protocol for what the specification names and there is not.
     pub fn open(&mut self, spec: &ViewSpec) -> Result<ViewId> {
         let shown = bind(spec, &self.catalog, &self.snapshot)?;
-        let everything = BaseChanges { whole: true, tables: vec![Reach::Whole; self.schema.tables.len()] };
-        if !self.broadcasts.contains_key(&spec.currency) {
-            let mut relations =
-                Broadcasts::new(&self.schema, &self.catalog, &spec.currency, &self.dictionaries)?;
-            relations.update(&everything, &self.tables, &self.snapshot);
-            self.broadcasts.insert(spec.currency.clone(), relations);
-        }
-        let fields = order_fields(spec, &self.legs.columns);
-        if !self.arrangements.contains_key(&fields) {
-            self.arrange(&fields);
-        }
         let parameters = Parameters { currency: spec.currency.clone(), exclude_cash: spec.exclude_cash };
-        let key = (spec.view.clone(), parameters);
-        let Engine { legs, broadcasts, pairs, arrangements, tables, catalog, dictionaries, .. } = self;
-        let relations = &broadcasts[&spec.currency];
-        if !self.shapes.contains_key(&key) {
-            let shape = Shape::new(&key.0, &key.1, catalog, &legs.columns, relations, dictionaries)?;
-            self.shapes.insert(key.clone(), shape);
-        }
-        let shape = self.shapes.get_mut(&key).expect("it was just made");
-        shape.follow_new(pairs, relations, tables);
-        let base = Base {
-            legs: &legs.columns,
-            pairs,
-            arrangement: &arrangements[&fields],
-            broadcasts: relations,
-            tables,
+        let view = match kind_of(&spec.view) {
+            Kind::Grouped => {
+                self.open_grouped(spec, parameters, shown).map(|view| View::Grouped(Box::new(view)))
+            }
+            Kind::Rows => self.open_rows(spec, parameters, shown).map(|view| View::Rows(Box::new(view))),
         };
-        let mut maintained = Maintained::new(spec, shape, base, &self.snapshot);
-        let groups = Groups::new(spec.group_by.len(), shape.columns.len());
-        let mut tree = Tree::new(spec.clone(), shape.columns.clone(), shown, groups, Arc::clone(dictionaries));
-        let built = maintained.rebuild(shape, base, tree.groups_mut());
-        if let Err(error) = built {
-            self.release();
-            return Err(error);
-        }
-        tree.settle(&self.labels);
+        let view = match view {
+            Ok(view) => view,
+            Err(error) => {
+                self.release();
+                return Err(error);
+            }
+        };
         self.views_opened += 1;
-        let open = Open { shape: key, arrangement: fields, maintained, tree, broken: false, version: 0 };
-        self.views.insert(self.views_opened, open);
+        self.views.insert(self.views_opened, Open { view, version: 0 });
         Ok(self.views_opened)
+    }
+
+    fn open_grouped(
+        &mut self,
+        spec: &ViewSpec,
+        parameters: Parameters,
+        shown: Vec<usize>,
+    ) -> Result<Grouped> {
+        let Engine { shared, catalog, tables, snapshot, dictionaries, .. } = self;
+        let key = (spec.view.clone(), parameters);
+        let fields = order_fields(spec, &shared.legs.columns);
+        shared.need(&key, &fields, catalog, tables, snapshot)?;
+        let (shape, base) = shared.of(&key, &fields, tables);
+        let mut maintained = Maintained::new(spec, shape, base, snapshot);
+        let groups = Groups::new(spec.group_by.len(), shape.columns.len());
+        let columns = shape.columns.clone();
+        let mut tree = Tree::new(spec.clone(), columns, shown, groups, Arc::clone(dictionaries));
+        maintained.rebuild(shape, base, tree.groups_mut())?;
+        tree.settle(&self.labels);
+        Ok(Grouped { shape: key, fields, maintained, tree, broken: false })
+    }
+
+    fn open_rows(&mut self, spec: &ViewSpec, parameters: Parameters, shown: Vec<usize>) -> Result<RowView> {
+        let Engine { shared, schema, catalog, tables, snapshot, dictionaries, .. } = self;
+        let view = RowsView::new(catalog, &spec.view, &parameters);
+        let plan = {
+            let mut dictionaries = dictionaries.write().expect("no reader panicked");
+            RowsPlan::new(schema, catalog, &view, &parameters, &mut dictionaries)?
+        };
+        shared.need_lookups(&spec.currency, &RowView::wants(&plan), catalog, tables, snapshot)?;
+        RowView::new(spec, plan, shown, shared.lookups(&spec.currency), tables, snapshot)
     }
 
     /// Lets a view go.
@@ -428,13 +289,21 @@ impl Engine {
 
     /// Lets go of what no view reads any more.
     fn release(&mut self) {
-        let Engine { views, shapes, arrangements, broadcasts, .. } = self;
-        shapes.retain(|key, _| views.values().any(|view| view.shape == *key));
-        arrangements
-            .retain(|fields, _| fields.is_empty() || views.values().any(|view| view.arrangement == *fields));
-        broadcasts.retain(|currency, _| {
-            currency == LEGS_CURRENCY || views.values().any(|view| view.shape.1.currency == *currency)
-        });
+        let Engine { shared, views, .. } = self;
+        let any = |is: &dyn Fn(&View) -> bool| views.values().any(|open| is(&open.view));
+        let grouped =
+            |is: &dyn Fn(&Grouped) -> bool| any(&|view| matches!(view, View::Grouped(view) if is(view)));
+        let currency = |known: &str| {
+            any(&|view| match view {
+                View::Grouped(view) => view.shape.1.currency == known,
+                View::Rows(view) => view.spec().currency == known,
+            })
+        };
+        shared.release(
+            &|key| grouped(&|view| view.shape == *key),
+            &|fields| grouped(&|view| view.fields == *fields),
+            &currency,
+        );
     }
 
     /// A number that is another one whenever the view's result is.
@@ -450,7 +319,21 @@ impl Engine {
     /// # Panics
     /// Where the view is not open.
     pub fn view(&self, view: ViewId) -> &dyn ViewResult {
-        &self.views[&view].tree
+        match &self.views[&view].view {
+            View::Grouped(view) => &view.tree,
+            View::Rows(view) => view.as_ref(),
+        }
+    }
+
+    /// Whether a view is kept by groups or by rows.
+    ///
+    /// # Panics
+    /// Where the view is not open.
+    pub fn kind(&self, view: ViewId) -> Kind {
+        match self.views[&view].view {
+            View::Grouped(_) => Kind::Grouped,
+            View::Rows(_) => Kind::Rows,
+        }
     }
 
     pub fn views(&self) -> usize {
@@ -464,6 +347,34 @@ impl Engine {
 
     pub fn day(&self) -> Day {
         self.snapshot.day
+    }
+}
+
+impl Grouped {
+    /// Brings the view to the epoch of what it stands on; returns whether what it shows may have changed.
+    fn update(
+        &mut self,
+        moved: &Moved,
+        shared: &Shared,
+        tables: &Tables,
+        labels: &Arc<Labels>,
+    ) -> (bool, Result<()>) {
+        let (shape, base) = shared.of(&self.shape, &self.fields, tables);
+        let rebuild = moved.anew || self.broken || moved.forgotten.contains(&self.shape);
+        let groups = self.tree.groups_mut();
+        let done = match base.arrangement.overflowed {
+            true => Err(overflow()),
+            false if rebuild => self.maintained.rebuild(shape, base, groups),
+            false => self.maintained.update(shape, base, groups, moved.regroup),
+        };
+        self.broken = done.is_err();
+        if self.broken {
+            // Its numbers are of no epoch: it shows none, and is computed anew at the next tick.
+            groups.hide_all();
+            let missing = Cell { value: NULL, quality: Quality::Missing };
+            groups.set_cells(0, 0, &vec![missing; groups.width()]);
+        }
+        (self.tree.settle(labels), done)
     }
 }
 

@@ -2,14 +2,15 @@
 
 use hashbrown::HashSet;
 
-use super::catalog::Catalog;
+use super::catalog::{Catalog, Parameters};
 use super::grouped::{GroupedView, MeasureKind};
+use super::rows::RowsView;
 use crate::dictionary::Code;
 use crate::error::{Error, Result};
 use crate::limits::GROUP_FIELDS_MAX;
 use crate::table::is_currency_code;
 use crate::table::snapshot::Snapshot;
-use crate::view::spec::{Selection, ViewSpec};
+use crate::view::spec::{Kind, Selection, ViewSpec};
 
 /// The fields legs can be grouped by, as they are named on the wire.
 pub const GROUP_FIELDS: [&str; 19] = [
@@ -34,16 +35,21 @@ pub const GROUP_FIELDS: [&str; 19] = [
     "venue",
 ];
 
-/// The grouped views that are served, with their titles.
-pub const VIEWS: [(&str, &str); 2] =
-    [("account_overview", "Account Overview"), ("pid_carve_out", "PID Carve-Out")];
+/// The views that are served, with their titles.
+pub const VIEWS: [(&str, &str, Kind); 4] = [
+    ("account_overview", "Account Overview", Kind::Grouped),
+    ("holdings", "Holdings", Kind::Rows),
+    ("orders", "Orders", Kind::Rows),
+    ("pid_carve_out", "PID Carve-Out", Kind::Grouped),
+];
 
-/// Which of a view's measures are shown, in order, of what exists at a snapshot.
+/// Which of a view's measures or columns are shown, in order, of what exists at a snapshot.
 ///
 /// # Errors
-/// `Invalid` with the protocol's reject code for the first name that does not exist.
+/// `Invalid` with the protocol's reject code for the first name that does not exist, and for what the view
+/// has no use for.
 pub fn bind(spec: &ViewSpec, catalog: &Catalog, snapshot: &Snapshot) -> Result<Vec<usize>> {
-    known_view(&spec.view)?;
+    let kind = known_view(&spec.view)?;
     if spec.portfolios.is_some() && spec.view != "pid_carve_out" {
         let message = format!("{} has no choice of portfolios; pid_carve_out has", spec.view);
         return Err(Error::invalid("BAD_SPEC", message));
@@ -52,6 +58,13 @@ pub fn bind(spec: &ViewSpec, catalog: &Catalog, snapshot: &Snapshot) -> Result<V
         let message = format!("currency is {:?}; it must be three letters A-Z, such as USD", spec.currency);
         return Err(Error::invalid("BAD_SPEC", message));
     }
+    match kind {
+        Kind::Grouped => bind_groups(spec, catalog, snapshot),
+        Kind::Rows => bind_rows(spec, catalog, snapshot),
+    }
+}
+
+fn bind_groups(spec: &ViewSpec, catalog: &Catalog, snapshot: &Snapshot) -> Result<Vec<usize>> {
     let view = GroupedView::new(catalog, &spec.view);
     if spec.group_by.len() > GROUP_FIELDS_MAX {
         return Err(Error::invalid(
@@ -67,22 +80,7 @@ pub fn bind(spec: &ViewSpec, catalog: &Catalog, snapshot: &Snapshot) -> Result<V
             return Err(Error::invalid("BAD_SPEC", format!("{field} stands twice in groupBy; name it once")));
         }
     }
-    if let Selection::Only(names) = &spec.accounts {
-        let dictionaries = snapshot.dictionaries.read().expect("no writer panicked");
-        let accounts: HashSet<Code> = snapshot.accounts.iter().copied().collect();
-        let known =
-            |name: &String| dictionaries.names.find(name).is_some_and(|code| accounts.contains(&code));
-        if let Some(name) = names.iter().find(|name| !known(name)) {
-            let some: Vec<_> =
-                snapshot.accounts.iter().take(5).map(|&code| dictionaries.names.text(code)).collect();
-            let total = snapshot.accounts.len();
-            let message = format!(
-                "no topic names the account {name:?}; there are {total}, such as {}",
-                some.join(", ")
-            );
-            return Err(Error::invalid("UNKNOWN_ACCOUNT", message));
-        }
-    }
+    known_accounts(spec, snapshot)?;
     let names: Vec<&str> = view.measures.iter().map(|measure| measure.name.as_str()).collect();
     let place = |name: &String| {
         let found = names.iter().position(|known| known == name);
@@ -106,20 +104,65 @@ pub fn bind(spec: &ViewSpec, catalog: &Catalog, snapshot: &Snapshot) -> Result<V
     }
 }
 
-/// The served view of a name.
+/// Whether every chosen account is named by some topic.
+fn known_accounts(spec: &ViewSpec, snapshot: &Snapshot) -> Result<()> {
+    let Selection::Only(names) = &spec.accounts else { return Ok(()) };
+    let dictionaries = snapshot.dictionaries.read().expect("no writer panicked");
+    let accounts: HashSet<Code> = snapshot.accounts.iter().copied().collect();
+    let known = |name: &String| dictionaries.names.find(name).is_some_and(|code| accounts.contains(&code));
+    let Some(name) = names.iter().find(|name| !known(name)) else { return Ok(()) };
+    let some: Vec<_> = snapshot.accounts.iter().take(5).map(|&code| dictionaries.names.text(code)).collect();
+    let total = accounts.len();
+    let message =
+        format!("no topic names the account {name:?}; there are {total}, such as {}", some.join(", "));
+    Err(Error::invalid("UNKNOWN_ACCOUNT", message))
+}
+
+fn bind_rows(spec: &ViewSpec, catalog: &Catalog, snapshot: &Snapshot) -> Result<Vec<usize>> {
+    let parameters = Parameters { currency: spec.currency.clone(), exclude_cash: spec.exclude_cash };
+    let view = RowsView::new(catalog, &spec.view, &parameters);
+    if !spec.group_by.is_empty() {
+        let message = format!("{} is a list of rows and has no groups; leave groupBy empty", spec.view);
+        return Err(Error::invalid("BAD_SPEC", message));
+    }
+    known_accounts(spec, snapshot)?;
+    let names = view.names();
+    let place = |name: &String| {
+        let found = names.iter().position(|known| known == name);
+        found.ok_or_else(|| unknown_field(name, "columns", &names.join(", ")))
+    };
+    let ordered_by = spec.sort.iter().map(|key| &key.column);
+    for name in ordered_by.chain(spec.filter.iter().map(|filter| &filter.column)) {
+        place(name)?;
+    }
+    match &spec.columns {
+        Some(columns) => columns.iter().map(place).collect(),
+        None => Ok((0..names.len()).collect()),
+    }
+}
+
+/// The kind of the served view of a name.
 ///
 /// # Errors
 /// `UNKNOWN_VIEW`, with the views there are.
-fn known_view(name: &str) -> Result<()> {
-    if VIEWS.iter().any(|(known, _)| *known == name) {
-        return Ok(());
+fn known_view(name: &str) -> Result<Kind> {
+    if let Some((_, _, kind)) = VIEWS.iter().find(|(known, ..)| *known == name) {
+        return Ok(*kind);
     }
-    let all: Vec<_> = VIEWS.iter().map(|(name, _)| *name).collect();
+    let all: Vec<_> = VIEWS.iter().map(|(name, ..)| *name).collect();
     Err(Error::invalid("UNKNOWN_VIEW", format!("there is no view {name:?}; there are {}", all.join(", "))))
 }
 
 fn unknown_field(name: &str, kind: &str, all: &str) -> Error {
     Error::invalid("UNKNOWN_FIELD", format!("there is no field {name:?} here; the {kind} are {all}"))
+}
+
+/// The kind of a view that [`bind`] has accepted.
+///
+/// # Panics
+/// Where there is no such view.
+pub fn kind_of(name: &str) -> Kind {
+    known_view(name).expect("the name was bound")
 }
 
 /// The title of a measure or view field, such as `MV current`.
@@ -135,6 +178,47 @@ pub fn title(name: &str) -> String {
         })
         .collect();
     words.join(" ").replace("PNL", "P&L")
+}
+
+/// The title of a column of a row-level view, such as `Average price today`.
+pub fn row_title(name: &str) -> String {
+    match name {
+        "account_id" => "Account".to_owned(),
+        "instrument_id" => "Instrument".to_owned(),
+        "portfolio_id" => "Portfolio".to_owned(),
+        "order_id" => "Order".to_owned(),
+        "order_qty" => "Order quantity".to_owned(),
+        "cum_qty" => "Filled in all".to_owned(),
+        "day_filled" => "Filled today".to_owned(),
+        "day_avg_px" => "Average price today".to_owned(),
+        "filled_mv" => "Filled MV".to_owned(),
+        "open_mv" => "Open MV".to_owned(),
+        name => title(name),
+    }
+}
+
+/// One sentence on a column of a row-level view, for the catalogue.
+pub fn row_doc(name: &str) -> String {
+    let text = match name {
+        "account_id" | "instrument_id" | "order_id" => "Part of what names the row.",
+        "portfolio_id" => "The sleeve inside the account; empty for the unsleeved rest.",
+        "currency" => "The currency of the instrument.",
+        "quantity" => "Start-of-day quantity, signed; par for bonds.",
+        "sod_price" => "Start-of-day price in the instrument's currency, all-in for bonds.",
+        "unit_price" => "What one unit is worth now, in the reporting currency.",
+        "mv" => "Quantity times unit value; a future has none.",
+        "price_time" => "When the price was made.",
+        "order_qty" => "Ordered quantity.",
+        "cum_qty" => "Filled quantity over all days of the order.",
+        "day_filled" => "Quantity filled today.",
+        "remaining" => "Quantity still open.",
+        "day_avg_px" => "Average price of today's fills, in the instrument's currency.",
+        "limit_price" => "Limit in the instrument's currency; none for a market order.",
+        "filled_mv" => "Today's fills, signed by side, times unit value.",
+        "open_mv" => "The open quantity, signed by side, times unit value.",
+        _ => "",
+    };
+    text.to_owned()
 }
 
 /// One sentence on a measure, for the catalogue.

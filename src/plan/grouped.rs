@@ -271,7 +271,7 @@ fn measure(item: &SelectItem) -> Measure {
     Measure { name, kind, basis }
 }
 
-fn arguments(function: &Function) -> Vec<Expr> {
+pub(super) fn arguments(function: &Function) -> Vec<Expr> {
     let FunctionArguments::List(list) = &function.args else { return Vec::new() };
     let argument = |argument: &FunctionArg| match argument {
         FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => expr.clone(),
@@ -287,14 +287,14 @@ pub fn select_of(query: &Query) -> &Select {
     }
 }
 
-fn select_of_mut(query: &mut Query) -> &mut Select {
+pub(super) fn select_of_mut(query: &mut Query) -> &mut Select {
     match query.body.as_mut() {
         SetExpr::Select(select) => select,
         other => panic!("a view's part is one SELECT, not {other}"),
     }
 }
 
-fn factor_name(factor: &TableFactor) -> String {
+pub(super) fn factor_name(factor: &TableFactor) -> String {
     match factor {
         TableFactor::Table { name, .. } => name.to_string(),
         other => panic!("a view reads a named relation here, not {other}"),

@@ -10,5 +10,6 @@ pub mod grouped;
 mod in_turn;
 pub mod part;
 pub mod relation;
+pub mod rows;
 pub mod scalar;
 pub mod scan;

@@ -451,7 +451,8 @@ fn nested(
     let columns: Vec<_> = (0..sums.len()).map(Scalar::Column).collect();
     let outputs = finish(outputs, &aggregate.schema, &columns, names)?;
     let row_columns: Vec<_> = (0..row.len()).map(Scalar::Column).collect();
-    let filter = filter.map(|filter| compile(filter, aggregate.input.schema(), &row_columns, names)).transpose()?;
+    let filter =
+        filter.map(|filter| compile(filter, aggregate.input.schema(), &row_columns, names)).transpose()?;
     let presence = filter.and_then(|filter| presence(&filter, &row, by.len(), &factored));
     Ok(Part { net_by: None, factored, outputs, nested: Some(Nested { by, row, sums, presence }) })
 }

@@ -13,12 +13,12 @@ use crate::dictionary::{Code, Dictionaries};
 use crate::error::Result;
 use crate::ingest::source::{Progress, Source};
 use crate::limits::CUT_RECORDS_MAX;
-use crate::plan::bind::{GROUP_FIELDS, VIEWS, doc, title};
+use crate::plan::bind::{GROUP_FIELDS, VIEWS, doc, row_doc, row_title, title};
 use crate::schedule::Engine;
 use crate::table::partition::Row;
 use crate::table::snapshot::Snapshot;
-use crate::view::result::{Form, ViewResult};
-use crate::view::spec::ViewSpec;
+use crate::view::result::{Column, Form, ViewResult};
+use crate::view::spec::{Basis, ViewSpec};
 
 pub struct Live {
     engine: Engine,
@@ -35,40 +35,45 @@ impl Live {
     /// `Internal` where a shipped view does not compute.
     pub fn new(mut engine: Engine, source: Box<dyn Source>) -> Result<Live> {
         let mut measures = Vec::new();
-        for (name, _) in VIEWS {
-            measures.push((name.to_owned(), view_measures(&mut engine, name)?));
+        for (name, _, kind) in VIEWS {
+            measures.push((name.to_owned(), view_measures(&mut engine, name, kind)?));
         }
-        Ok(Live {
-            engine,
-            source,
-            ready: false,
-            progress: Vec::new(),
-            record_time: None,
-            measures,
-        })
+        Ok(Live { engine, source, ready: false, progress: Vec::new(), record_time: None, measures })
     }
 }
 
 /// A view's measures, told by the view over no rows.
-fn view_measures(engine: &mut Engine, name: &str) -> Result<Vec<catalog::Measure>> {
+fn view_measures(engine: &mut Engine, name: &str, kind: Kind) -> Result<Vec<catalog::Measure>> {
     let view = engine.open(&ViewSpec::new(name))?;
     let columns = engine.view(view).columns().to_vec();
     engine.close(view);
-    let declared = engine.grouped_view(name).measures;
-    let measure = |(column, declared): (&crate::view::result::Column, &crate::plan::grouped::Measure)| {
-        catalog::Measure {
-            name: column.name.clone(),
-            title: title(&column.name),
-            unit: column.unit,
-            basis: declared.basis,
-            scale: match column.form {
-                Form::Decimal { scale } => scale,
-                _ => 0,
-            },
-            doc: doc(&column.name, &declared.kind),
-        }
+    let measure = |column: &Column, title: String, basis: Option<Basis>, doc: String| catalog::Measure {
+        name: column.name.clone(),
+        title,
+        unit: column.unit,
+        basis,
+        scale: match column.form {
+            Form::Decimal { scale } => scale,
+            _ => 0,
+        },
+        doc,
     };
-    Ok(columns.iter().zip(&declared).map(measure).collect())
+    Ok(match kind {
+        Kind::Grouped => {
+            let declared = engine.grouped_view(name).measures;
+            let both = columns.iter().zip(&declared);
+            both.map(|(column, declared)| {
+                let doc = doc(&column.name, &declared.kind);
+                measure(column, title(&column.name), declared.basis, doc)
+            })
+            .collect()
+        }
+        Kind::Rows => {
+            let of_row =
+                |column: &Column| measure(column, row_title(&column.name), None, row_doc(&column.name));
+            columns.iter().map(of_row).collect()
+        }
+    })
 }
 
 impl Views for Live {
@@ -89,8 +94,12 @@ impl Views for Live {
         self.engine.version(view.0)
     }
 
-    fn strategy(&self, _: ViewHandle) -> String {
-        "factored".to_owned()
+    fn strategy(&self, view: ViewHandle) -> String {
+        match self.engine.kind(view.0) {
+            Kind::Grouped => "factored",
+            Kind::Rows => "rows",
+        }
+        .to_owned()
     }
 
     fn epoch(&self) -> u64 {
@@ -161,13 +170,17 @@ impl Views for Live {
         }
         let mut portfolios: Vec<_> = portfolios.into_iter().filter_map(text).collect();
         portfolios.sort_unstable();
-        let view = |(name, shown): &(&str, &str)| catalog::View {
+        let fields = |kind: Kind, fields: &[&str]| match kind {
+            Kind::Grouped => fields.iter().map(|&field| field.to_owned()).collect(),
+            Kind::Rows => Vec::new(),
+        };
+        let view = |(name, shown, kind): &(&str, &str, Kind)| catalog::View {
             name: (*name).to_owned(),
             title: (*shown).to_owned(),
-            kind: Kind::Grouped,
-            group_by: GROUP_FIELDS.iter().map(|&field| field.to_owned()).collect(),
-            default_group_by: vec!["sector".to_owned()],
-            exposures: true,
+            kind: *kind,
+            group_by: fields(*kind, &GROUP_FIELDS),
+            default_group_by: fields(*kind, &["sector"]),
+            exposures: *kind == Kind::Grouped,
             portfolios: *name == "pid_carve_out",
             measures: self
                 .measures

@@ -97,6 +97,8 @@ impl RowSet {
 pub struct TableDelta {
     pub gone: RowSet,
     pub come: RowSet,
+    /// A row was deleted, so that others may stand in other places.
+    pub deleted: bool,
 }
 
 impl TableDelta {
@@ -110,7 +112,10 @@ impl TableDelta {
 pub enum Reach {
     None,
     /// Rows that stand where they stood, and by column whether any of them has another value.
-    Rows { rows: Vec<Row>, columns: Vec<bool> },
+    Rows {
+        rows: Vec<Row>,
+        columns: Vec<bool>,
+    },
     /// Rows came or went.
     Whole,
 }
@@ -266,7 +271,7 @@ impl Tables {
         if delta.is_empty() {
             return Reach::None;
         }
-        if delta.gone.len() != delta.come.len() {
+        if delta.deleted || delta.gone.len() != delta.come.len() {
             return Reach::Whole;
         }
         let mut rows = Vec::with_capacity(delta.come.len());
@@ -405,6 +410,7 @@ impl Tables {
         let store = &mut self.stores[table.id];
         let Some(at) = store.partitions[home as usize].find(table, key) else { return };
         let change = &mut delta.tables[table.id];
+        change.deleted = true;
         let start = change.gone.data.len();
         store.partitions[home as usize].rows().read(at, &mut change.gone.data);
         change.gone.partitions.push(home);

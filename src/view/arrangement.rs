@@ -218,8 +218,7 @@ impl Arrangement {
         instruments: &Domain,
     ) {
         let mut codes = vec![0; self.coordinates.columns.len()];
-        let [instrument, priced_as] =
-            [&batch.lanes[columns.instrument], &batch.lanes[columns.priced_as]];
+        let [instrument, priced_as] = [&batch.lanes[columns.instrument], &batch.lanes[columns.priced_as]];
         let mut last = None;
         for &row in batch.rows {
             let key = (instrument.get(row) as Code, priced_as.get(row) as Code);

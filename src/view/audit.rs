@@ -10,10 +10,10 @@ use std::sync::Arc;
 
 use super::labels::Labels;
 use super::recompute::Oracle;
-use super::spec::ViewSpec;
+use super::spec::{Kind, ViewSpec};
 use super::tree::Tree;
-use crate::error::Result;
-use crate::plan::bind::bind;
+use crate::error::{Error, Result};
+use crate::plan::bind::{bind, kind_of};
 use crate::plan::catalog::Catalog;
 use crate::table::snapshot::Snapshot;
 
@@ -24,6 +24,10 @@ use crate::table::snapshot::Snapshot;
 /// `Internal` where the SQL does not plan or run.
 pub fn audit(snapshot: &Arc<Snapshot>, spec: &ViewSpec) -> Result<Tree> {
     let shown = bind(spec, &Catalog::new(Arc::clone(&snapshot.schema)), snapshot)?;
+    if kind_of(&spec.view) == Kind::Rows {
+        let message = format!("{} is a list of rows; recomputation takes views of groups", spec.view);
+        return Err(Error::invalid("BAD_SPEC", message));
+    }
     let recomputed = Oracle::new(&snapshot.schema, 1).recompute(snapshot, spec)?;
     let dictionaries = Arc::clone(&snapshot.dictionaries);
     Ok(Tree::of(spec.clone(), recomputed, shown, &Arc::new(Labels::of(snapshot)), dictionaries))

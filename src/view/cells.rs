@@ -66,7 +66,13 @@ impl Cells {
     ///
     /// # Errors
     /// `Data` where a sum leaves 128 bits; the same goes for the functions below.
-    pub fn keep(&mut self, priced: &Priced, bucket: u32, pair: Pair, deltas: impl Iterator<Item = Datum>) -> Result<u32> {
+    pub fn keep(
+        &mut self,
+        priced: &Priced,
+        bucket: u32,
+        pair: Pair,
+        deltas: impl Iterator<Item = Datum>,
+    ) -> Result<u32> {
         let cell = self.cell(priced, bucket, pair);
         self.keep_at(cell, deltas)?;
         Ok(cell)

@@ -99,14 +99,16 @@ impl Maintained {
                 Field::Coordinate(at.expect("the arrangement tells legs apart by this field"))
             }
             (name, None) => match base.broadcasts.get("account").find(name) {
-                Some(column) if base.broadcasts.get("instrument").find(name).is_none() => Field::Account(column),
+                Some(column) if base.broadcasts.get("instrument").find(name).is_none() => {
+                    Field::Account(column)
+                }
                 _ => Field::Instrument(base.broadcasts.get("instrument").column(name)),
             },
         };
         let fields: Vec<Field> = spec.group_by.iter().map(field).collect();
-        let by_coordinate = fields.iter().all(|field| {
-            !matches!(field, Field::AccountId | Field::Account(_) | Field::LongShort)
-        });
+        let by_coordinate = fields
+            .iter()
+            .all(|field| !matches!(field, Field::AccountId | Field::Account(_) | Field::LongShort));
         let mut dictionaries = snapshot.dictionaries.write().expect("no reader panicked");
         let directions = fields.contains(&Field::LongShort).then(|| Directions {
             nets: HashMap::new(),
@@ -298,7 +300,8 @@ impl Maintained {
         directions.before.clear();
         let mut touched: HashSet<(PartitionId, Pair)> = HashSet::new();
         for line in 0..lines.len() {
-            let (account, pair) = (lines.accounts[line], base.arrangement.coordinates.pair(lines.coordinates[line]));
+            let (account, pair) =
+                (lines.accounts[line], base.arrangement.coordinates.pair(lines.coordinates[line]));
             touched.insert((account, pair));
             let key = (account, base.pairs.instrument(pair));
             let net = directions.nets.entry(key).or_default();
@@ -458,7 +461,14 @@ impl Maintained {
         found
     }
 
-    fn code(&self, field: Field, account: PartitionId, coordinate: Coordinate, side: Side, base: Base) -> Datum {
+    fn code(
+        &self,
+        field: Field,
+        account: PartitionId,
+        coordinate: Coordinate,
+        side: Side,
+        base: Base,
+    ) -> Datum {
         let coordinates = &base.arrangement.coordinates;
         let instrument = || base.pairs.instrument(coordinates.pair(coordinate));
         let looked = |relation: &str, column: usize, number: u32| {

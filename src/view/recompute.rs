@@ -20,6 +20,7 @@ use crate::plan::execute::execute;
 use crate::plan::grouped::{
     self, GROUPED_LEG, GroupedView, Measure, MeasureKind, QUALITY, QUALITY_MISSING, QUALITY_OK,
 };
+use crate::plan::rows::{Graded, RowsView, relations_before};
 use crate::plan::scan::{Inputs, from_arrow};
 use crate::schema::Schema;
 use crate::table::PartitionId;
@@ -40,6 +41,16 @@ pub struct Recomputed {
     pub columns: Vec<Column>,
     /// The groups of each level, the ungrouped total first; each level in no order.
     pub levels: Vec<Vec<Group>>,
+}
+
+/// A row-level view computed from nothing: all its rows in no order, no filter applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecomputedRows {
+    /// The view's columns by name, those of its key first. Text stands as codes of the names.
+    pub columns: Vec<String>,
+    pub rows: Vec<Vec<Cell>>,
+    /// The graded columns summed over all rows; no value for the others.
+    pub total: Vec<Cell>,
 }
 
 /// Plans, kept by their SQL, for snapshots of one schema.
@@ -109,6 +120,53 @@ impl Oracle {
         Ok(Recomputed { columns, levels })
     }
 
+    /// The rows of a row-level view at a snapshot.
+    ///
+    /// # Errors
+    /// `Internal` where the SQL does not plan or run.
+    pub fn recompute_rows(&mut self, snapshot: &Arc<Snapshot>, spec: &ViewSpec) -> Result<RecomputedRows> {
+        let catalog = Arc::clone(&self.catalog);
+        let parameters = Parameters { currency: spec.currency.clone(), exclude_cash: spec.exclude_cash };
+        let view = RowsView::new(&catalog, &spec.view, &parameters);
+        self.fields = Vec::new();
+        let mut inputs = Some(Inputs::new(Arc::clone(snapshot), selected(snapshot, &spec.accounts)));
+        for relation in relations_before(&view) {
+            self.materialise(&mut inputs, relation, &catalog.bound(relation, &parameters))?;
+        }
+        let mut rows = Vec::new();
+        let mut sums = vec![[0; 4]; view.columns.len()];
+        for batch in self.run(&mut inputs, &view.query)? {
+            let mut dictionaries = snapshot.dictionaries.write().expect("no reader panicked");
+            let data: Vec<Vec<Datum>> = batch
+                .columns()
+                .iter()
+                .map(|array| from_arrow(array, &mut dictionaries.names))
+                .collect::<datafusion::common::Result<_>>()?;
+            for row in 0..batch.num_rows() {
+                let mut values = data.iter().map(|column| column[row]);
+                let mut next = || values.next().expect("a graded column has three counts beside it");
+                let mut cells = Vec::with_capacity(view.columns.len());
+                for ((_, graded), sums) in view.columns.iter().zip(&mut sums) {
+                    cells.push(match graded {
+                        Graded::No => Cell::new(next()),
+                        Graded::Yes => {
+                            let counts = [next(), next(), next(), next()];
+                            sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+                            graded_cell(counts)
+                        }
+                    });
+                }
+                rows.push(cells);
+            }
+        }
+        let total = view.columns.iter().zip(sums).map(|((_, graded), sums)| match graded {
+            Graded::No => Cell::EMPTY,
+            Graded::Yes => graded_cell(sums),
+        });
+        let total = total.collect();
+        Ok(RecomputedRows { columns: view.columns.into_iter().map(|(name, _)| name).collect(), rows, total })
+    }
+
     /// A direction is that of the chosen sleeves alone.
     fn selected(&self, relation: &str, mut query: Query, spec: &ViewSpec) -> Query {
         if relation == "direction"
@@ -148,6 +206,19 @@ impl Oracle {
         *inputs =
             Some(Arc::into_inner(shared).ok_or_else(|| Error::internal("a plan still reads its inputs"))?);
         batches
+    }
+}
+
+/// What `graded(value, positions, unpriced, stale)` is.
+fn graded_cell([value, positions, unpriced, stale]: [Datum; 4]) -> Cell {
+    if positions > 0 && unpriced == positions {
+        Cell { value: NULL, quality: Quality::Missing }
+    } else if unpriced > 0 {
+        Cell { value, quality: Quality::Partial(unpriced as u64) }
+    } else if stale > 0 {
+        Cell { value, quality: Quality::Stale }
+    } else {
+        Cell::new(value)
     }
 }
 

@@ -170,12 +170,7 @@ impl Shape {
     ///
     /// # Errors
     /// `Data` where a difference leaves 128 bits.
-    pub fn follow(
-        &mut self,
-        pairs: &Pairs,
-        broadcasts: &Broadcasts,
-        tables: &Tables,
-    ) -> Result<()> {
+    pub fn follow(&mut self, pairs: &Pairs, broadcasts: &Broadcasts, tables: &Tables) -> Result<()> {
         let known = self.pairs as Pair;
         self.seen.resize(self.pairs, false);
         let mut reached = Vec::new();
@@ -233,7 +228,11 @@ impl Priced {
             match applied {
                 Applied::Sum(products) => {
                     aggregates.push(Aggregate::Sum);
-                    terms.extend(products.iter().map(|(kept, g)| Term { aggregate, kept: *kept, g: number(g) }));
+                    terms.extend(products.iter().map(|(kept, g)| Term {
+                        aggregate,
+                        kept: *kept,
+                        g: number(g),
+                    }));
                 }
                 Applied::Least(kept, g) | Applied::Greatest(kept, g) => {
                     aggregates.push(match applied {
@@ -291,7 +290,8 @@ impl Priced {
             input.lookup.is_some_and(|at| broadcasts.all[lookups[at].relation].changed[input.column])
         };
         let again: Vec<bool> = gs.iter().map(|g| g.inputs.iter().any(|&input| changed(input))).collect();
-        let wanted = |input: usize| gs.iter().zip(&again).any(|(g, &again)| again && g.inputs.contains(&input));
+        let wanted =
+            |input: usize| gs.iter().zip(&again).any(|(g, &again)| again && g.inputs.contains(&input));
         let columns = if reached.is_empty() || !again.contains(&true) {
             Vec::new()
         } else {
@@ -373,10 +373,7 @@ fn measures(view: &GroupedView, relation: &Relation) -> Vec<MeasureOf> {
             MeasureOf::Graded(column(&measure.name), column(&format!("{}{QUALITY}", measure.name)))
         }
         MeasureKind::Weight { of } => MeasureOf::Weight(
-            view.measures
-                .iter()
-                .position(|known| known.name == *of)
-                .expect("a weight names a measure"),
+            view.measures.iter().position(|known| known.name == *of).expect("a weight names a measure"),
         ),
     };
     view.measures.iter().map(measure).collect()

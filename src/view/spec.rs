@@ -8,6 +8,15 @@ pub enum Selection {
     Only(Vec<String>),
 }
 
+/// What a view shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A tree of groups.
+    Grouped,
+    /// A list of rows with primary keys.
+    Rows,
+}
+
 /// An account exposure: which quantity a position has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Basis {

@@ -154,8 +154,7 @@ impl Walk<'_> {
             Expanded::Keys(keys) => {
                 let mut key = Vec::with_capacity(level);
                 self.tree.groups.path(level, group, &mut key);
-                let same =
-                    |(name, &datum): (&Option<String>, &Datum)| name.as_deref() == self.text(datum);
+                let same = |(name, &datum): (&Option<String>, &Datum)| name.as_deref() == self.text(datum);
                 keys.iter().any(|path| path.len() == key.len() && path.iter().zip(&key).all(same))
             }
         }
@@ -212,7 +211,12 @@ impl Walk<'_> {
 }
 
 /// Orders values with "no value" after all others, whichever way the others go.
-fn null_last(a: Datum, b: Datum, descending: bool, compare: impl Fn(Datum, Datum) -> Ordering) -> Ordering {
+pub(super) fn null_last(
+    a: Datum,
+    b: Datum,
+    descending: bool,
+    compare: impl Fn(Datum, Datum) -> Ordering,
+) -> Ordering {
     match (a == NULL, b == NULL) {
         (false, false) if descending => compare(b, a),
         (false, false) => compare(a, b),
@@ -220,7 +224,7 @@ fn null_last(a: Datum, b: Datum, descending: bool, compare: impl Fn(Datum, Datum
     }
 }
 
-fn text_passes(text: Option<&str>, filter: &Filter) -> bool {
+pub(super) fn text_passes(text: Option<&str>, filter: &Filter) -> bool {
     let wanted = filter.value.as_deref();
     match filter.comparison {
         Comparison::Equal => text == wanted,
@@ -236,7 +240,7 @@ fn text_passes(text: Option<&str>, filter: &Filter) -> bool {
     }
 }
 
-fn number_passes(value: Datum, form: Form, filter: &Filter) -> bool {
+pub(super) fn number_passes(value: Datum, form: Form, filter: &Filter) -> bool {
     let scale = match form {
         Form::Decimal { scale } => scale,
         _ => 0,

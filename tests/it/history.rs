@@ -28,17 +28,21 @@ const GROUPS: [&[&str]; 10] = [
     &["region", "long_short", "sector"],
 ];
 
-struct History {
-    random: Pcg64,
+pub struct History {
+    pub random: Pcg64,
     day: usize,
 }
 
 impl History {
-    fn one_of<'a>(&mut self, all: &[&'a str]) -> &'a str {
+    pub fn new(seed: u64) -> History {
+        History { random: Pcg64::seed_from_u64(seed), day: 0 }
+    }
+
+    pub fn one_of<'a>(&mut self, all: &[&'a str]) -> &'a str {
         all[self.random.random_range(0..all.len())]
     }
 
-    fn chance(&mut self, percent: u32) -> bool {
+    pub fn chance(&mut self, percent: u32) -> bool {
         self.random.random_range(0..100) < percent
     }
 
@@ -169,7 +173,7 @@ impl History {
         }
     }
 
-    fn records(&mut self, most: usize) -> String {
+    pub fn records(&mut self, most: usize) -> String {
         let mut lines = Vec::new();
         for _ in 0..self.random.random_range(0..=most) {
             let record = self.record();
@@ -205,7 +209,7 @@ fn or_gone_line(topic: &str, key: &str, value: String) -> String {
 
 /// Runs one history of `ticks` epochs over two views.
 fn run(seed: u64, ticks: i64, oracle: &mut Oracle) {
-    let mut history = History { random: Pcg64::seed_from_u64(seed), day: 0 };
+    let mut history = History::new(seed);
     let mut desk = Desk::new();
     let start = 1_767_600_000_000_000;
     let first = history.records(30);
@@ -231,7 +235,7 @@ fn run(seed: u64, ticks: i64, oracle: &mut Oracle) {
 }
 
 /// How many histories: enough for every run by default, more with TICKVIEW_HISTORIES.
-fn histories() -> u64 {
+pub fn histories() -> u64 {
     std::env::var("TICKVIEW_HISTORIES").ok().and_then(|text| text.parse().ok()).unwrap_or(60)
 }
 

@@ -10,6 +10,7 @@ mod law;
 mod market;
 mod protocol;
 mod replay;
+mod rows;
 mod server;
 mod session;
 mod slt;

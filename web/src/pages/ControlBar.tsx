@@ -88,7 +88,8 @@ export function ControlBar() {
         chosen={layout.currency}
         onChange={(currency) => set({ currency })}
       />
-      {view.kind === "grouped" && view.name !== "cash_only" && (
+      {/* Cash-Only has nothing else, and no order is on cash. */}
+      {view.name !== "cash_only" && view.name !== "orders" && (
         <OnOff
           label="Exclude cash"
           on={layout.excludeCash}

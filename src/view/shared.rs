@@ -1,0 +1,327 @@
+//! What all views stand on, brought to each epoch once: the small relations of every reporting currency in
+//! use, the net positions, and what views of one shape look up.
+//!
+//! It is made when a view first needs it and let go with the last one that does; the relations of legs and
+//! the net positions by pair and portfolio are always there.
+
+use std::sync::RwLock;
+
+use hashbrown::{HashMap, HashSet};
+
+use super::arrangement::Arrangement;
+use super::broadcast::{BaseChanges, Broadcasts};
+use super::legs::{Legs, World};
+use super::maintained::Base;
+use super::pair::Pairs;
+use super::rows::lookups::{Looked, Lookups};
+use super::shape::Shape;
+use crate::datum::Datum;
+use crate::dictionary::{Code, Dictionaries};
+use crate::error::Result;
+use crate::plan::catalog::{Catalog, Parameters};
+use crate::schema::{Schema, TableId};
+use crate::table::snapshot::Snapshot;
+use crate::table::{Delta, PartitionId, Reach, RowSet, Tables};
+
+/// The view's name and the parameters of its SQL.
+pub type ShapeKey = (String, Parameters);
+
+/// The fields of orders that tell net positions apart, as columns of legs.
+pub type Fields = Vec<usize>;
+
+/// Legs read no price, so any currency's relations serve them.
+const LEGS_CURRENCY: &str = "USD";
+
+pub struct Shared {
+    pub legs: Legs,
+    broadcasts: HashMap<String, Broadcasts>,
+    pairs: Pairs,
+    arrangements: HashMap<Fields, Arrangement>,
+    shapes: HashMap<ShapeKey, Shape>,
+    /// What row-level views look up, by reporting currency.
+    lookups: HashMap<String, Lookups>,
+}
+
+/// What one epoch asks of the views.
+pub struct Moved {
+    /// Every leg may be another one.
+    pub anew: bool,
+    /// Groups of what was touched may be others than before.
+    pub regroup: bool,
+    /// Shapes whose values were computed anew instead of by their differences.
+    pub forgotten: HashSet<ShapeKey>,
+}
+
+impl Shared {
+    /// # Errors
+    /// `Unsupported` where the shipped SQL has no form for ticks.
+    pub fn new(schema: &Schema, catalog: &Catalog, dictionaries: &RwLock<Dictionaries>) -> Result<Shared> {
+        let legs = Legs::new(schema, catalog, &mut dictionaries.write().expect("nobody reads yet"))?;
+        let broadcasts = Broadcasts::new(schema, catalog, LEGS_CURRENCY, dictionaries)?;
+        Ok(Shared {
+            broadcasts: HashMap::from_iter([(LEGS_CURRENCY.to_owned(), broadcasts)]),
+            pairs: Pairs::default(),
+            arrangements: HashMap::from_iter([(Fields::new(), Arrangement::new(&legs.columns, &[]))]),
+            shapes: HashMap::new(),
+            lookups: HashMap::new(),
+            legs,
+        })
+    }
+
+    /// Brings everything to the snapshot. `read` says which net positions a view reads.
+    ///
+    /// # Errors
+    /// `Data` where a difference of prices leaves 128 bits even from nothing.
+    pub fn follow(
+        &mut self,
+        delta: &Delta,
+        changes: &BaseChanges,
+        read: &dyn Fn(&Fields) -> bool,
+        tables: &Tables,
+        snapshot: &Snapshot,
+    ) -> Result<Moved> {
+        let anew = delta.day_before.is_some() || self.arrangements.values().any(|known| known.overflowed);
+        if anew {
+            // Day quantities count today only, so every leg may be another one.
+            self.update_broadcasts(changes, tables, snapshot);
+            let fields: Vec<Fields> = self.arrangements.keys().cloned().collect();
+            fields.iter().for_each(|fields| self.arrange(fields, tables, snapshot));
+        } else {
+            self.move_legs(delta, changes, tables, snapshot);
+        }
+        let regroup = !anew && self.commit(read);
+        let mut forgotten = HashSet::new();
+        for (key, shape) in &mut self.shapes {
+            let relations = &self.broadcasts[&key.1.currency];
+            if shape.follow(&self.pairs, relations, tables).is_err() {
+                shape.forget();
+                shape.follow(&self.pairs, relations, tables)?;
+                forgotten.insert(key.clone());
+            }
+        }
+        for (currency, lookups) in &mut self.lookups {
+            lookups.refresh(&self.broadcasts[currency], tables, snapshot);
+        }
+        Ok(Moved { anew, regroup, forgotten })
+    }
+
+    /// The shape of a view and what it reads.
+    ///
+    /// # Panics
+    /// Where a view did not ask for them.
+    pub fn of<'a>(&'a self, key: &ShapeKey, fields: &Fields, tables: &'a Tables) -> (&'a Shape, Base<'a>) {
+        let base = Base {
+            legs: &self.legs.columns,
+            pairs: &self.pairs,
+            arrangement: &self.arrangements[fields],
+            broadcasts: &self.broadcasts[&key.1.currency],
+            tables,
+        };
+        (&self.shapes[key], base)
+    }
+
+    pub fn lookups(&self, currency: &str) -> &Lookups {
+        &self.lookups[currency]
+    }
+
+    /// Makes what a grouped view reads, as of the snapshot.
+    ///
+    /// Cost: planning, where its shape is new; a pass over all rows, where its fields of orders are.
+    ///
+    /// # Errors
+    /// `Unsupported` where the SQL has no incremental form.
+    pub fn need(
+        &mut self,
+        key: &ShapeKey,
+        fields: &Fields,
+        catalog: &Catalog,
+        tables: &Tables,
+        snapshot: &Snapshot,
+    ) -> Result<()> {
+        self.need_currency(&key.1.currency, catalog, tables, snapshot)?;
+        if !self.arrangements.contains_key(fields) {
+            self.arrange(fields, tables, snapshot);
+        }
+        let relations = &self.broadcasts[&key.1.currency];
+        if !self.shapes.contains_key(key) {
+            let columns = &self.legs.columns;
+            let shape = Shape::new(&key.0, &key.1, catalog, columns, relations, &snapshot.dictionaries)?;
+            self.shapes.insert(key.clone(), shape);
+        }
+        let shape = self.shapes.get_mut(key).expect("it was just made");
+        shape.follow_new(&self.pairs, relations, tables);
+        Ok(())
+    }
+
+    /// Makes what a row-level view looks up, as of the snapshot.
+    ///
+    /// # Errors
+    /// As [`Self::need`].
+    pub fn need_lookups(
+        &mut self,
+        currency: &str,
+        wanted: &[Looked],
+        catalog: &Catalog,
+        tables: &Tables,
+        snapshot: &Snapshot,
+    ) -> Result<()> {
+        self.need_currency(currency, catalog, tables, snapshot)?;
+        let lookups = self.lookups.entry(currency.to_owned()).or_default();
+        lookups.want(wanted);
+        lookups.refresh(&self.broadcasts[currency], tables, snapshot);
+        Ok(())
+    }
+
+    fn need_currency(
+        &mut self,
+        currency: &str,
+        catalog: &Catalog,
+        tables: &Tables,
+        snapshot: &Snapshot,
+    ) -> Result<()> {
+        if !self.broadcasts.contains_key(currency) {
+            let schema = &snapshot.schema;
+            let mut relations = Broadcasts::new(schema, catalog, currency, &snapshot.dictionaries)?;
+            let all = BaseChanges { whole: true, tables: vec![Reach::Whole; schema.tables.len()] };
+            relations.update(&all, tables, snapshot);
+            self.broadcasts.insert(currency.to_owned(), relations);
+        }
+        Ok(())
+    }
+
+    /// Lets go of what no view reads any more.
+    pub fn release(
+        &mut self,
+        shape: &dyn Fn(&ShapeKey) -> bool,
+        read: &dyn Fn(&Fields) -> bool,
+        currency: &dyn Fn(&str) -> bool,
+    ) {
+        self.shapes.retain(|key, _| shape(key));
+        self.arrangements.retain(|fields, _| fields.is_empty() || read(fields));
+        self.lookups.retain(|known, _| currency(known));
+        self.broadcasts.retain(|known, _| known == LEGS_CURRENCY || currency(known));
+    }
+
+    fn update_broadcasts(&mut self, changes: &BaseChanges, tables: &Tables, snapshot: &Snapshot) {
+        for relations in self.broadcasts.values_mut() {
+            relations.update(changes, tables, snapshot);
+        }
+    }
+
+    /// Brings the small relations to the snapshot, and hands the net positions the legs that changed.
+    ///
+    /// Legs read what instruments declare, so those of rows that went are taken back as they were read
+    /// before, those of rows that came are added as they are read now, and those of rows that read an
+    /// instrument that changed are both.
+    fn move_legs(&mut self, delta: &Delta, changes: &BaseChanges, tables: &Tables, snapshot: &Snapshot) {
+        let instrument = snapshot.schema.table("base.instrument");
+        let id = instrument.column("instrument_id");
+        let declared = &delta.tables[instrument.id];
+        let mut declared: Vec<Code> = [&declared.gone, &declared.come]
+            .iter()
+            .flat_map(|rows| rows.data.chunks_exact(instrument.columns.len()))
+            .map(|row| row[id] as Code)
+            .collect();
+        declared.sort_unstable();
+        declared.dedup();
+        let reread: Vec<(TableId, RowSet, RowSet)> = if declared.is_empty() {
+            Vec::new()
+        } else {
+            let all = 0..snapshot.schema.tables.len();
+            all.filter_map(|table| self.reread(table, &declared, delta, tables)).collect()
+        };
+        for (table, rows) in delta.tables.iter().enumerate() {
+            self.add_legs(table, &rows.gone, -1, tables, snapshot);
+        }
+        for (table, reading, come) in &reread {
+            self.add_legs(*table, reading, -1, tables, snapshot);
+            self.add_legs(*table, come, 1, tables, snapshot);
+        }
+        self.update_broadcasts(changes, tables, snapshot);
+        for (table, rows) in delta.tables.iter().enumerate() {
+            self.add_legs(table, &rows.come, 1, tables, snapshot);
+        }
+        for (table, reading, come) in &reread {
+            self.add_legs(*table, reading, 1, tables, snapshot);
+            self.add_legs(*table, come, -1, tables, snapshot);
+        }
+    }
+
+    /// The rows of a table whose legs read one of these instruments, and those of them that came just now.
+    fn reread(
+        &self,
+        table: TableId,
+        declared: &[Code],
+        delta: &Delta,
+        tables: &Tables,
+    ) -> Option<(TableId, RowSet, RowSet)> {
+        let column = self.legs.reads_instrument(table)?;
+        let reading = self.legs.reading(table, declared, tables);
+        let width = tables.schema().tables[table].columns.len();
+        let come = &delta.tables[table].come;
+        let mut again = RowSet::default();
+        for (row, &partition) in come.data.chunks_exact(width).zip(&come.partitions) {
+            if declared.contains(&(row[column] as Code)) {
+                again.data.extend_from_slice(row);
+                again.partitions.push(partition);
+            }
+        }
+        Some((table, reading, again))
+    }
+
+    fn add_legs(
+        &mut self,
+        table: TableId,
+        rows: &RowSet,
+        weight: Datum,
+        tables: &Tables,
+        snapshot: &Snapshot,
+    ) {
+        let Shared { legs, broadcasts, arrangements, pairs, .. } = self;
+        let world = World { broadcasts: &broadcasts[LEGS_CURRENCY], tables, snapshot };
+        legs.evaluate(table, rows, world, &mut |batch| {
+            for arrangement in arrangements.values_mut() {
+                arrangement.add(batch, weight, &legs.columns, pairs, &tables.instruments);
+            }
+        });
+    }
+
+    /// Computes net positions from all rows.
+    fn arrange(&mut self, fields: &Fields, tables: &Tables, snapshot: &Snapshot) {
+        let Shared { legs, broadcasts, arrangements, pairs, .. } = self;
+        let arrangement =
+            arrangements.entry(fields.clone()).or_insert_with(|| Arrangement::new(&legs.columns, fields));
+        arrangement.clear();
+        let world = World { broadcasts: &broadcasts[LEGS_CURRENCY], tables, snapshot };
+        legs.each(world, &mut |batch| {
+            arrangement.add(batch, 1, &legs.columns, pairs, &tables.instruments);
+            arrangement.commit_unread();
+        });
+    }
+
+    /// Commits the net positions, with all rows whose groups may be others now among the touched.
+    ///
+    /// Returns whether there are any of these.
+    fn commit(&mut self, read: &dyn Fn(&Fields) -> bool) -> bool {
+        let base = &self.broadcasts[LEGS_CURRENCY];
+        let mut regroup = false;
+        for (fields, arrangement) in &mut self.arrangements {
+            if !read(fields) {
+                arrangement.commit_unread();
+                continue;
+            }
+            for number in base.get("instrument").regroups() {
+                regroup = true;
+                for &pair in self.pairs.grouped_by(number) {
+                    (0..arrangement.accounts()).for_each(|account| arrangement.touch(account, pair));
+                }
+            }
+            for account in base.get("account").regroups() {
+                regroup = true;
+                arrangement.touch_account(account as PartitionId);
+            }
+            arrangement.commit();
+        }
+        regroup
+    }
+}
