@@ -240,6 +240,41 @@ impl Scalar {
         }
     }
 
+    /// Calls `f` for each column of which more is read than whether it has a value.
+    pub fn columns_by_value(&self, f: &mut dyn FnMut(usize)) {
+        match self {
+            Scalar::Column(column) => f(*column),
+            Scalar::Const(_) => {}
+            Scalar::IsNull(a) if matches!(a.as_ref(), Scalar::Column(_)) => {}
+            Scalar::Add(a, b)
+            | Scalar::Subtract(a, b)
+            | Scalar::Multiply(a, b)
+            | Scalar::Compare(_, a, b)
+            | Scalar::And(a, b)
+            | Scalar::Or(a, b)
+            | Scalar::Same(a, b) => {
+                a.columns_by_value(f);
+                b.columns_by_value(f);
+            }
+            Scalar::Negate(a) | Scalar::Not(a) | Scalar::IsNull(a) | Scalar::In(a, _) => a.columns_by_value(f),
+            Scalar::Case(branches, otherwise) => {
+                for (condition, value) in branches {
+                    condition.columns_by_value(f);
+                    value.columns_by_value(f);
+                }
+                otherwise.columns_by_value(f);
+            }
+            Scalar::Coalesce(all) | Scalar::Greatest(all) | Scalar::Least(all) => {
+                all.iter().for_each(|one| one.columns_by_value(f));
+            }
+            Scalar::RoundProduct(factors, _) => factors.iter().for_each(|(one, _)| one.columns_by_value(f)),
+            Scalar::RoundQuotient(a, b, _) => {
+                a.0.columns_by_value(f);
+                b.0.columns_by_value(f);
+            }
+        }
+    }
+
     /// The expression with each column replaced.
     pub fn substitute(&self, with: &mut impl FnMut(usize) -> Scalar) -> Scalar {
         let pair = |a: &Scalar, b: &Scalar, with: &mut _| {

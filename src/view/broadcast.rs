@@ -28,6 +28,8 @@ pub struct Broadcast {
     pub columns: Vec<Vec<Datum>>,
     /// The columns of which the last update changed a row that was there before.
     pub changed: Vec<bool>,
+    /// Those of them where a value appeared or vanished.
+    pub changed_null: Vec<bool>,
     /// The rows that the last update changed or added.
     pub changed_rows: Vec<u32>,
     /// The rows that were there before and changed, as they were.
@@ -129,6 +131,7 @@ impl Broadcast {
             domain,
             columns: vec![Vec::new(); relation.columns.len()],
             changed: vec![false; relation.columns.len()],
+            changed_null: vec![false; relation.columns.len()],
             changed_rows: Vec::new(),
             was: HashMap::new(),
             found: vec![Vec::new(); relation.lookups.len()],
@@ -173,6 +176,7 @@ impl Broadcast {
         snapshot: &Snapshot,
     ) {
         self.changed.fill(false);
+        self.changed_null.fill(false);
         self.changed_rows.clear();
         self.was.clear();
         let known = self.columns[0].len();
@@ -209,7 +213,10 @@ impl Broadcast {
             for (&column, lane) in again.iter().zip(&new) {
                 let value = lane.get(at);
                 let held = &mut self.columns[column][place];
-                self.changed[column] |= !is_new && *held != value;
+                if !is_new && *held != value {
+                    self.changed[column] = true;
+                    self.changed_null[column] |= (*held == NULL) != (value == NULL);
+                }
                 *held = value;
             }
         }

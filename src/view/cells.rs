@@ -11,9 +11,9 @@ use std::hash::BuildHasher;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
-use super::packed::{Packed, each_width};
+use super::packed::Packed;
 use super::pair::Pair;
-use super::shape::{Aggregate, Priced, Term};
+use super::shape::{Aggregate, Pricing, Term};
 use crate::datum::{Datum, NULL};
 use crate::error::{Error, Result};
 use crate::plan::scalar::multiply;
@@ -32,6 +32,8 @@ pub struct Cells {
     first_of_pair: Vec<u32>,
     first_of_bucket: Vec<u32>,
     kept: Vec<Packed>,
+    /// By cell: which of what is kept is not 0, as bits.
+    filled: Vec<u64>,
     /// Bucket after bucket, one an aggregate.
     values: Vec<Datum>,
     width: usize,
@@ -49,10 +51,10 @@ struct Touched {
 }
 
 impl Cells {
-    pub fn new(priced: &Priced) -> Cells {
+    pub fn new(priced: Pricing) -> Cells {
         Cells {
-            kept: vec![Packed::default(); priced.part.factored.kept.len()],
-            width: priced.aggregates.len(),
+            kept: vec![Packed::default(); priced.of.part.factored.kept.len()],
+            width: priced.of.aggregates.len(),
             ..Cells::default()
         }
     }
@@ -68,7 +70,7 @@ impl Cells {
     /// `Data` where a sum leaves 128 bits; the same goes for the functions below.
     pub fn keep(
         &mut self,
-        priced: &Priced,
+        priced: Pricing,
         bucket: u32,
         pair: Pair,
         deltas: impl Iterator<Item = Datum>,
@@ -78,44 +80,46 @@ impl Cells {
         Ok(cell)
     }
 
-    /// As [`Self::keep`], for a cell that is known.
-    pub fn keep_at(&mut self, cell: u32, deltas: impl Iterator<Item = Datum>) -> Result<()> {
-        for (kept, delta) in self.kept.iter_mut().zip(deltas) {
-            if delta != 0 && !kept.add(cell as usize, delta) {
+    fn keep_at(&mut self, cell: u32, deltas: impl Iterator<Item = Datum>) -> Result<()> {
+        let mut filled = self.filled[cell as usize];
+        for (at, (kept, delta)) in self.kept.iter_mut().zip(deltas).enumerate() {
+            if delta == 0 {
+                continue;
+            }
+            if !kept.add(cell as usize, delta) {
                 return Err(overflow());
             }
+            let bit = 1 << at;
+            filled = if kept.get(cell as usize) == 0 { filled & !bit } else { filled | bit };
         }
+        self.filled[cell as usize] = filled;
         Ok(())
     }
 
     /// Computes all aggregates from what is kept.
-    pub fn sum_up(&mut self, priced: &Priced) -> Result<()> {
+    pub fn sum_up(&mut self, priced: Pricing) -> Result<()> {
         for bucket in 0..self.first_of_bucket.len() as u32 {
             self.touch(bucket);
         }
-        for (bucket, values) in self.values.chunks_exact_mut(self.width.max(1)).enumerate() {
-            let _ = bucket;
-            for (value, aggregate) in values.iter_mut().zip(&priced.aggregates) {
-                *value = aggregate.empty();
-            }
+        for values in self.values.chunks_exact_mut(self.width.max(1)) {
+            let empty = priced.of.aggregates.iter().map(Aggregate::empty);
+            values.iter_mut().zip(empty).for_each(|(value, empty)| *value = empty);
         }
-        for term in &priced.terms {
-            let g = priced.values(term.g);
+        for terms in &priced.of.terms {
+            let g = priced.values(terms.g);
             for cell in 0..self.buckets.len() {
-                let (kept, price) = (self.kept[term.kept].get(cell), g[self.pairs[cell] as usize]);
-                if kept != 0 && price != NULL {
-                    let at = self.buckets[cell] as usize * self.width + term.aggregate;
-                    self.values[at] = add_product(self.values[at], kept, price)?;
+                let price = g[self.pairs[cell] as usize];
+                if self.filled[cell] & terms.mask == 0 || price == NULL {
+                    continue;
                 }
-            }
-        }
-        for term in &priced.extremes {
-            let g = priced.values(term.g);
-            for cell in 0..self.buckets.len() {
-                if self.kept[term.kept].get(cell) != 0 {
-                    let at = self.buckets[cell] as usize * self.width + term.aggregate;
-                    let aggregate = &priced.aggregates[term.aggregate];
-                    self.values[at] = aggregate.better(self.values[at], g[self.pairs[cell] as usize]);
+                let values = &mut self.values[self.buckets[cell] as usize * self.width..][..self.width];
+                for term in &terms.sums {
+                    let kept = self.kept[term.kept].get(cell);
+                    values[term.aggregate] = add_product(values[term.aggregate], kept, price)?;
+                }
+                for term in terms.extremes.iter().filter(|term| self.filled[cell] >> term.kept & 1 == 1) {
+                    let aggregate = &priced.of.aggregates[term.aggregate];
+                    values[term.aggregate] = aggregate.better(values[term.aggregate], price);
                 }
             }
         }
@@ -123,68 +127,57 @@ impl Cells {
     }
 
     /// Adds to what is kept for a bucket and a pair, and to the aggregates at the prices that stand.
-    pub fn add(&mut self, priced: &Priced, bucket: u32, pair: Pair, deltas: &[Datum]) -> Result<()> {
+    pub fn add(&mut self, priced: Pricing, bucket: u32, pair: Pair, deltas: &[Datum]) -> Result<()> {
         if deltas.iter().all(|&delta| delta == 0) {
             return Ok(());
         }
         let cell = self.cell(priced, bucket, pair) as usize;
         self.touch(bucket);
-        for term in &priced.terms {
-            let (delta, price) = (deltas[term.kept], priced.values(term.g)[pair as usize]);
-            if delta != 0 && price != NULL {
-                let at = bucket as usize * self.width + term.aggregate;
-                self.values[at] = add_product(self.values[at], delta, price)?;
+        for terms in &priced.of.terms {
+            let price = priced.values(terms.g)[pair as usize];
+            if price == NULL {
+                continue;
             }
-        }
-        for term in &priced.extremes {
-            let before = self.kept[term.kept].get(cell);
-            let after = before.checked_add(deltas[term.kept]).ok_or_else(overflow)?;
-            let value = priced.values(term.g)[pair as usize];
-            match (before != 0, after != 0) {
-                (false, true) => self.appear(priced, term, bucket, value),
-                (true, false) => self.vanish(term, bucket, value),
-                _ => {}
+            for term in terms.sums.iter().filter(|term| deltas[term.kept] != 0) {
+                let at = bucket as usize * self.width + term.aggregate;
+                self.values[at] = add_product(self.values[at], deltas[term.kept], price)?;
+            }
+            for term in &terms.extremes {
+                let before = self.kept[term.kept].get(cell);
+                let after = before.checked_add(deltas[term.kept]).ok_or_else(overflow)?;
+                match (before != 0, after != 0) {
+                    (false, true) => self.appear(priced, term, bucket, price),
+                    (true, false) => self.vanish(term, bucket, price),
+                    _ => {}
+                }
             }
         }
         self.keep_at(cell as u32, deltas.iter().copied())
     }
 
     /// Moves the aggregates to the prices of the epoch.
-    pub fn reprice(&mut self, priced: &Priced) -> Result<()> {
-        for term in &priced.terms {
-            let moves = priced.moves(term.g);
-            if moves.is_empty() {
-                continue;
-            }
-            let Cells { kept, first_of_pair, next_of_pair, buckets, values, width, touched, .. } = self;
-            each_width!(&kept[term.kept], zero _ => {}, kept => {
-                for step in moves {
-                    let mut cell = first_of_pair.get(step.pair as usize).copied().unwrap_or(END);
-                    while cell != END {
-                        #[allow(clippy::useless_conversion)]
-                        let held = Datum::from(kept[cell as usize]);
-                        if held != 0 {
-                            let bucket = buckets[cell as usize];
-                            touched.touch(bucket, values, *width);
-                            let value = &mut values[bucket as usize * *width + term.aggregate];
-                            *value = add_product(*value, held, step.delta)?;
-                        }
-                        cell = next_of_pair[cell as usize];
-                    }
-                }
-            });
-        }
-        for term in &priced.extremes {
-            for step in priced.moves(term.g) {
+    pub fn reprice(&mut self, priced: Pricing) -> Result<()> {
+        for terms in &priced.of.terms {
+            for step in priced.moves(terms.g) {
                 let mut cell = self.first_of_pair.get(step.pair as usize).copied().unwrap_or(END);
                 while cell != END {
-                    if self.kept[term.kept].get(cell as usize) != 0 {
-                        let bucket = self.buckets[cell as usize];
-                        self.touch(bucket);
-                        self.vanish(term, bucket, step.before);
-                        self.appear(priced, term, bucket, priced.values(term.g)[step.pair as usize]);
+                    let at = cell as usize;
+                    cell = self.next_of_pair[at];
+                    let filled = self.filled[at];
+                    if filled & terms.mask == 0 {
+                        continue;
                     }
-                    cell = self.next_of_pair[cell as usize];
+                    let bucket = self.buckets[at];
+                    self.touched.touch(bucket, &self.values, self.width);
+                    let values = &mut self.values[bucket as usize * self.width..][..self.width];
+                    for term in terms.sums.iter().filter(|term| filled >> term.kept & 1 == 1) {
+                        let kept = self.kept[term.kept].get(at);
+                        values[term.aggregate] = add_product(values[term.aggregate], kept, step.delta)?;
+                    }
+                    for term in terms.extremes.iter().filter(|term| filled >> term.kept & 1 == 1) {
+                        self.vanish(term, bucket, step.before);
+                        self.appear(priced, term, bucket, step.after);
+                    }
                 }
             }
         }
@@ -192,7 +185,7 @@ impl Cells {
     }
 
     /// Hands out each bucket whose aggregates moved, once, with what they were and what they are.
-    pub fn settle(&mut self, priced: &Priced, take: &mut dyn FnMut(u32, &[Datum], &[Datum])) {
+    pub fn settle(&mut self, priced: Pricing, take: &mut dyn FnMut(u32, &[Datum], &[Datum])) {
         let mut rescan = std::mem::take(&mut self.rescan);
         rescan.sort_unstable();
         rescan.dedup();
@@ -218,9 +211,9 @@ impl Cells {
     }
 
     /// A value is among those of a bucket now.
-    fn appear(&mut self, priced: &Priced, term: &Term, bucket: u32, value: Datum) {
+    fn appear(&mut self, priced: Pricing, term: &Term, bucket: u32, value: Datum) {
         let at = bucket as usize * self.width + term.aggregate;
-        self.values[at] = priced.aggregates[term.aggregate].better(self.values[at], value);
+        self.values[at] = priced.of.aggregates[term.aggregate].better(self.values[at], value);
     }
 
     /// A value is among those of a bucket no more.
@@ -231,23 +224,26 @@ impl Cells {
     }
 
     /// Finds the least and greatest values of a bucket anew.
-    fn scan(&mut self, priced: &Priced, bucket: u32) {
-        for term in &priced.extremes {
-            let aggregate = &priced.aggregates[term.aggregate];
-            let mut best = NULL;
-            let mut cell = self.first_of_bucket[bucket as usize];
-            while cell != END {
-                if self.kept[term.kept].get(cell as usize) != 0 {
-                    best = aggregate.better(best, priced.values(term.g)[self.pairs[cell as usize] as usize]);
+    fn scan(&mut self, priced: Pricing, bucket: u32) {
+        for terms in &priced.of.terms {
+            for term in &terms.extremes {
+                let aggregate = &priced.of.aggregates[term.aggregate];
+                let g = priced.values(terms.g);
+                let mut best = NULL;
+                let mut cell = self.first_of_bucket[bucket as usize];
+                while cell != END {
+                    if self.filled[cell as usize] >> term.kept & 1 == 1 {
+                        best = aggregate.better(best, g[self.pairs[cell as usize] as usize]);
+                    }
+                    cell = self.next_of_bucket[cell as usize];
                 }
-                cell = self.next_of_bucket[cell as usize];
+                self.values[bucket as usize * self.width + term.aggregate] = best;
             }
-            self.values[bucket as usize * self.width + term.aggregate] = best;
         }
     }
 
     /// The cell of a bucket and a pair, which is new the first time it is asked for.
-    fn cell(&mut self, priced: &Priced, bucket: u32, pair: Pair) -> u32 {
+    fn cell(&mut self, priced: Pricing, bucket: u32, pair: Pair) -> u32 {
         let Cells { index, buckets, pairs, .. } = self;
         let hash = |bucket: u32, pair: Pair| HASHER.hash_one(u64::from(bucket) << 32 | u64::from(pair));
         let entry = index.entry(
@@ -263,12 +259,13 @@ impl Cells {
         vacant.insert(cell);
         buckets.push(bucket);
         pairs.push(pair);
+        self.filled.push(0);
         self.kept.iter_mut().for_each(Packed::grow);
         self.next_of_pair.push(link(&mut self.first_of_pair, pair, cell));
         let new = self.first_of_bucket.len();
         self.next_of_bucket.push(link(&mut self.first_of_bucket, bucket, cell));
         for _ in new..self.first_of_bucket.len() {
-            self.values.extend(priced.aggregates.iter().map(Aggregate::empty));
+            self.values.extend(priced.of.aggregates.iter().map(Aggregate::empty));
         }
         cell
     }

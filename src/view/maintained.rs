@@ -13,7 +13,7 @@ use super::lines::{Lines, Side};
 use super::pair::{Pair, Pairs};
 use super::recompute::{quality_of, selected, weight};
 use super::result::Cell;
-use super::shape::{MeasureOf, Priced, Shape};
+use super::shape::{MeasureOf, Pricing, Shape};
 use super::spec::ViewSpec;
 use super::stage::{Added, PartLines, Relevant, Stage, Sums};
 use crate::datum::{Datum, NULL};
@@ -127,7 +127,7 @@ impl Maintained {
             memo: by_coordinate.then(Vec::new),
             directions,
             stages: Vec::new(),
-            stage_of: vec![Vec::new(); shape.parts.len()],
+            stage_of: vec![Vec::new(); shape.parts().count()],
             dirty: (0..=fields.len()).map(|_| Dirty::default()).collect(),
             computed: vec![0; fields.len() + 1],
             fields,
@@ -175,7 +175,7 @@ impl Maintained {
             }
         }
         for stage in &mut self.stages {
-            stage.sum_up(&shape.parts[stage.part])?;
+            stage.sum_up(shape.part(stage.part))?;
         }
         self.finish(shape, groups)
     }
@@ -186,7 +186,7 @@ impl Maintained {
     /// `Data` where a sum leaves 128 bits; the view has to be rebuilt then.
     pub fn update(&mut self, shape: &Shape, base: Base, groups: &mut Groups, regroup: bool) -> Result<()> {
         for stage in &mut self.stages {
-            stage.reprice(&shape.parts[stage.part])?;
+            stage.reprice(shape.part(stage.part))?;
         }
         let mut lines = Lines::new(base.arrangement.summed().len());
         let touched = &base.arrangement.touched;
@@ -222,9 +222,9 @@ impl Maintained {
     fn make_stages(&mut self, shape: &Shape, base: Base) {
         self.stages.clear();
         let width = base.arrangement.coordinates.columns.len();
-        for (at, priced) in shape.parts.iter().enumerate() {
+        for (at, priced) in shape.parts().enumerate() {
             let told_at = |level: usize| -> Vec<bool> {
-                let by = match (&priced.part.net_by, &priced.part.nested) {
+                let by = match (&priced.of.part.net_by, &priced.of.part.nested) {
                     (Some(by), _) => by,
                     (None, Some(nested)) => &nested.by,
                     // Sums of lines are the sums of their rows, so nothing is netted.
@@ -254,11 +254,11 @@ impl Maintained {
     }
 
     /// The instruments of inner groups that add anything now.
-    fn relevant(&self, priced: &Priced, base: Base) -> Option<Relevant> {
-        let nested = priced.part.nested.as_ref()?;
+    fn relevant(&self, priced: Pricing, base: Base) -> Option<Relevant> {
+        let nested = priced.of.part.nested.as_ref()?;
         let kept = nested.presence?;
         let key = nested.by.iter().position(|&column| column == base.legs.instrument)?;
-        let h = &priced.part.factored.kept[kept];
+        let h = &priced.of.part.factored.kept[kept];
         let mut present: HashSet<Pair> = HashSet::new();
         let crate::plan::scalar::Scalar::Column(column) = h else { return None };
         let sum = base.arrangement.summed().iter().position(|summed| summed == column)?;
@@ -394,15 +394,15 @@ impl Maintained {
                 Some((_, lines, finest)) => (lines, finest),
                 None => (lines, &finest),
             };
-            let priced = &shape.parts[stage.part];
+            let priced = shape.part(stage.part);
             let level = stage.levels.end - 1;
             let at_level: Vec<GroupId> =
                 finest.iter().map(|&group| groups.ancestor(depth, group, level)).collect();
             let coordinates = &base.arrangement.coordinates;
             let pairs: Vec<Pair> = lines.coordinates.iter().map(|&at| coordinates.pair(at)).collect();
-            let keys = priced.part.nested.as_ref().map_or(&[][..], |nested| &nested.by);
+            let keys = priced.of.part.nested.as_ref().map_or(&[][..], |nested| &nested.by);
             let mut wanted = vec![false; base.legs.len()];
-            priced.part.factored.kept.iter().for_each(|h| h.columns(&mut |column| wanted[column] = true));
+            priced.of.part.factored.kept.iter().for_each(|h| h.columns(&mut |column| wanted[column] = true));
             keys.iter().for_each(|&column| wanted[column] = true);
             let columns = lines.columns(
                 base.legs,
@@ -421,7 +421,7 @@ impl Maintained {
                 };
                 (0..lines.len()).map(delta).collect()
             };
-            let deltas: Vec<Vec<Datum>> = priced.part.factored.kept.iter().map(signed).collect();
+            let deltas: Vec<Vec<Datum>> = priced.of.part.factored.kept.iter().map(signed).collect();
             let part =
                 PartLines { groups: &at_level, pairs: &pairs, deltas: &deltas, inner_keys: &inner_keys };
             if stage.add(priced, &part, sums)? == Added::Outgrown {
@@ -504,10 +504,10 @@ impl Maintained {
     fn finish(&mut self, shape: &Shape, groups: &mut Groups) -> Result<()> {
         let Maintained { stages, stage_of, dirty, computed, .. } = self;
         for stage in stages.iter_mut() {
-            stage.settle(&shape.parts[stage.part], groups, &mut |level, group| dirty[level].add(group))?;
+            stage.settle(shape.part(stage.part), groups, &mut |level, group| dirty[level].add(group))?;
         }
         let stages = &*stages;
-        let mut outputs: Vec<Vec<Datum>> = vec![Vec::new(); shape.parts.len()];
+        let mut outputs: Vec<Vec<Datum>> = vec![Vec::new(); shape.parts().count()];
         let (mut row, mut cells) = (Vec::new(), Vec::new());
         let mut nav_moved = false;
         for level in 0..groups.levels.len() {
@@ -518,7 +518,7 @@ impl Maintained {
                 for (part, outputs) in outputs.iter_mut().enumerate() {
                     let aggregates = stages[stage_of[part][level]].values(level, group);
                     outputs.clear();
-                    let of = shape.parts[part].part.outputs.iter();
+                    let of = shape.part(part).of.part.outputs.iter();
                     outputs.extend(of.map(|(_, scalar)| scalar.value(aggregates)));
                 }
                 row.clear();

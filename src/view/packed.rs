@@ -34,7 +34,6 @@ macro_rules! each_width {
         }
     };
 }
-pub(super) use each_width;
 
 impl Packed {
     pub fn len(&self) -> usize {

@@ -15,6 +15,8 @@ pub struct Pairs {
     numbers: HashMap<(Code, Code), Pair>,
     /// The codes of the instrument a leg is grouped by, and of the one it is valued by.
     members: Vec<(Code, Code)>,
+    /// The same as dense numbers of instruments.
+    places: Vec<(u32, u32)>,
     /// By the number of an instrument: the pairs it is grouped by in, and those it values.
     grouped: Vec<Vec<Pair>>,
     valued: Vec<Vec<Pair>>,
@@ -23,12 +25,14 @@ pub struct Pairs {
 impl Pairs {
     /// The number of a pair, which is new the first time it is seen.
     pub fn number(&mut self, instrument: Code, priced_as: Code, instruments: &Domain) -> Pair {
-        let Pairs { numbers, members, grouped, valued } = self;
+        let Pairs { numbers, members, places, grouped, valued } = self;
         *numbers.entry((instrument, priced_as)).or_insert_with(|| {
             let pair = members.len() as Pair;
             members.push((instrument, priced_as));
-            for (lists, code) in [(grouped, instrument), (valued, priced_as)] {
-                let number = instruments.find(code).expect("a leg's instruments are known") as usize;
+            let place = |code: Code| instruments.find(code).expect("a leg's instruments are known");
+            let (of, by) = (place(instrument), place(priced_as));
+            places.push((of, by));
+            for (lists, number) in [(grouped, of as usize), (valued, by as usize)] {
                 if lists.len() <= number {
                     lists.resize_with(number + 1, Vec::new);
                 }
@@ -52,6 +56,16 @@ impl Pairs {
 
     pub fn priced_as(&self, pair: Pair) -> Code {
         self.members[pair as usize].1
+    }
+
+    /// The number of the instrument a pair is grouped by.
+    pub fn instrument_number(&self, pair: Pair) -> u32 {
+        self.places[pair as usize].0
+    }
+
+    /// The number of the instrument a pair is valued by.
+    pub fn priced_as_number(&self, pair: Pair) -> u32 {
+        self.places[pair as usize].1
     }
 
     /// The pairs grouped by an instrument, given by its number.

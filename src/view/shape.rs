@@ -7,35 +7,31 @@ use std::sync::{Arc, RwLock};
 
 use hashbrown::HashMap;
 
-use super::broadcast::{Broadcast, Broadcasts, NOWHERE};
+use super::broadcast::Broadcasts;
 use super::cells::overflow;
 use super::legs::LegColumns;
 use super::pair::{Pair, Pairs};
 use super::recompute::columns_of;
 use super::result::Column;
 use crate::datum::{Datum, NULL};
-use crate::dictionary::{Code, Dictionaries};
+use crate::dictionary::Dictionaries;
 use crate::error::{Error, Result};
 use crate::plan::catalog::{Catalog, Parameters, Planner};
 use crate::plan::grouped::{GroupedView, MeasureKind, QUALITY};
-use crate::plan::part::{Applied, Part, part};
-use crate::plan::relation::{Relation, relations};
+use crate::plan::part::{self, Part, part};
+use crate::plan::relation::{Input, Relation, relations};
 use crate::plan::scalar::Scalar;
-use crate::table::Tables;
 
 pub struct Shape {
     pub view: GroupedView,
     /// The view's measures.
     pub columns: Vec<Column>,
-    pub parts: Vec<Priced>,
+    parts: Vec<Priced>,
+    applied: Applied,
     /// How each measure comes from the outputs of the parts.
     pub measures: Vec<MeasureOf>,
     /// What the measures read: a part and a place among its outputs.
     pub reads: Vec<(usize, usize)>,
-    /// Pairs priced so far.
-    pairs: usize,
-    /// Which pairs the current update has seen.
-    seen: Vec<bool>,
 }
 
 /// One measure over the outputs of the parts.
@@ -46,16 +42,21 @@ pub enum MeasureOf {
     Weight(usize),
 }
 
-/// A part with its products in tables and the values that are applied last.
+/// A part with its products in tables.
 pub struct Priced {
     pub part: Part,
     pub aggregates: Vec<Aggregate>,
-    /// The products of sums.
-    pub terms: Vec<Term>,
-    /// What least and greatest values are taken of.
+    /// The products of sums, and what least and greatest values are taken of, by what is applied.
+    pub terms: Vec<Terms>,
+}
+
+/// What one function of the looked-up is applied to.
+pub struct Terms {
+    pub g: usize,
+    /// What is kept for any of them, as bits.
+    pub mask: u64,
+    pub sums: Vec<Term>,
     pub extremes: Vec<Term>,
-    gs: Vec<G>,
-    lookups: Vec<Looked>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,29 +71,31 @@ pub enum Aggregate {
 pub struct Term {
     pub aggregate: usize,
     pub kept: usize,
-    pub g: usize,
 }
 
-/// A function of what is looked up, by pair.
-struct G {
-    scalar: Scalar,
-    values: Vec<Datum>,
-    moves: Vec<Step>,
-    /// The inputs it reads.
-    inputs: Vec<usize>,
+/// A part at the prices of the epoch.
+#[derive(Clone, Copy)]
+pub struct Pricing<'a> {
+    pub of: &'a Priced,
+    applied: &'a Applied,
 }
 
-/// A value that became another; no value counts as 0 in sums.
-#[derive(Debug, Clone, Copy)]
-pub struct Step {
-    pub pair: Pair,
-    pub before: Datum,
-    pub delta: Datum,
+/// What the parts apply last, each function once for all of them.
+#[derive(Default)]
+struct Applied {
+    inputs: Vec<Looked>,
+    gs: Vec<G>,
+    /// Pairs evaluated so far.
+    pairs: usize,
+    /// Which pairs the current update has seen.
+    seen: Vec<bool>,
 }
 
-/// A relation that a part looks up, and by which member of a pair.
+/// A column of a relation, looked up by one member of a pair.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Looked {
     relation: usize,
+    column: usize,
     by: Member,
 }
 
@@ -100,6 +103,25 @@ struct Looked {
 enum Member {
     Instrument,
     PricedAs,
+}
+
+/// A function of what is looked up, by pair.
+struct G {
+    scalar: Scalar,
+    /// The inputs it reads, and those of which it reads more than whether there is a value.
+    inputs: Vec<usize>,
+    by_value: Vec<usize>,
+    values: Vec<Datum>,
+    moves: Vec<Step>,
+}
+
+/// A value that became another; no value counts as 0 in sums.
+#[derive(Debug, Clone, Copy)]
+pub struct Step {
+    pub pair: Pair,
+    pub before: Datum,
+    pub after: Datum,
+    pub delta: Datum,
 }
 
 impl Aggregate {
@@ -143,9 +165,10 @@ impl Shape {
         }
         let mut dictionaries = dictionaries.write().expect("no reader panicked");
         let mut parts = Vec::with_capacity(view.parts.len());
+        let mut applied = Applied::default();
         for (at, name) in view.parts.iter().enumerate() {
             let plan = planner.logical(&view.part(catalog, at, parameters))?;
-            parts.push(Priced::new(part(&plan, &mut dictionaries.names)?, legs, broadcasts)?);
+            parts.push(Priced::new(part(&plan, &mut dictionaries.names)?, &mut applied, legs, broadcasts)?);
             planner.add_relation(name, Arc::new(plan.schema().as_arrow().clone()));
         }
         let plan = planner.logical(&view.measures_by(catalog, name, 0))?;
@@ -154,14 +177,20 @@ impl Shape {
         let reads = relation.inputs.iter().map(|input| (input.lookup.map_or(0, |at| at + 1), input.column));
         let reads = reads.collect();
         let measures = measures(&view, &relation);
-        Ok(Shape { view, columns, parts, measures, reads, pairs: 0, seen: Vec::new() })
+        Ok(Shape { view, columns, parts, applied, measures, reads })
+    }
+
+    pub fn parts(&self) -> impl Iterator<Item = Pricing<'_>> {
+        self.parts.iter().map(|of| Pricing { of, applied: &self.applied })
+    }
+
+    pub fn part(&self, at: usize) -> Pricing<'_> {
+        Pricing { of: &self.parts[at], applied: &self.applied }
     }
 
     /// Evaluates what is applied last for pairs that are new, within an epoch.
-    pub fn follow_new(&mut self, pairs: &Pairs, broadcasts: &Broadcasts, tables: &Tables) {
-        let new: Vec<Pair> = (self.pairs as Pair..pairs.len() as Pair).collect();
-        self.pairs = pairs.len();
-        self.parts.iter_mut().for_each(|part| part.price(&new, pairs, broadcasts, tables));
+    pub fn follow_new(&mut self, pairs: &Pairs, broadcasts: &Broadcasts) {
+        self.applied.follow_new(pairs, broadcasts);
     }
 
     /// Brings what is applied last to the epoch of the relations.
@@ -170,18 +199,108 @@ impl Shape {
     ///
     /// # Errors
     /// `Data` where a difference leaves 128 bits.
-    pub fn follow(&mut self, pairs: &Pairs, broadcasts: &Broadcasts, tables: &Tables) -> Result<()> {
+    pub fn follow(&mut self, pairs: &Pairs, broadcasts: &Broadcasts) -> Result<()> {
+        self.applied.follow(pairs, broadcasts)?;
+        self.applied.follow_new(pairs, broadcasts);
+        Ok(())
+    }
+
+    /// Forgets what was applied, so that the next update computes it for every pair.
+    pub fn forget(&mut self) {
+        self.applied.pairs = 0;
+        for g in &mut self.applied.gs {
+            g.values.clear();
+            g.moves.clear();
+        }
+    }
+}
+
+impl Pricing<'_> {
+    /// A function's value for each pair.
+    pub fn values(&self, g: usize) -> &[Datum] {
+        &self.applied.gs[g].values
+    }
+
+    /// What the last update changed.
+    pub fn moves(&self, g: usize) -> &[Step] {
+        &self.applied.gs[g].moves
+    }
+}
+
+impl Applied {
+    /// The number of a function, which is new the first time it is met.
+    fn number(&mut self, scalar: Scalar) -> usize {
+        self.gs.iter().position(|known| known.scalar == scalar).unwrap_or_else(|| {
+            let (mut inputs, mut by_value) = (Vec::new(), Vec::new());
+            scalar.columns(&mut |input| inputs.push(input));
+            scalar.columns_by_value(&mut |input| by_value.push(input));
+            self.gs.push(G { scalar, inputs, by_value, values: Vec::new(), moves: Vec::new() });
+            self.gs.len() - 1
+        })
+    }
+
+    fn input(&mut self, looked: Looked) -> usize {
+        self.inputs.iter().position(|known| *known == looked).unwrap_or_else(|| {
+            self.inputs.push(looked);
+            self.inputs.len() - 1
+        })
+    }
+
+    fn follow(&mut self, pairs: &Pairs, broadcasts: &Broadcasts) -> Result<()> {
+        let changed = |input: usize| {
+            let Looked { relation, column, .. } = self.inputs[input];
+            broadcasts.all[relation].changed[column]
+        };
+        let changed_null = |input: usize| {
+            let Looked { relation, column, .. } = self.inputs[input];
+            broadcasts.all[relation].changed_null[column]
+        };
+        let again: Vec<bool> = self
+            .gs
+            .iter()
+            .map(|g| {
+                g.by_value.iter().any(|&input| changed(input))
+                    || g.inputs.iter().any(|&input| changed_null(input))
+            })
+            .collect();
+        self.gs.iter_mut().for_each(|g| g.moves.clear());
+        if !again.contains(&true) {
+            return Ok(());
+        }
+        let reached = self.reached(pairs, broadcasts);
+        let mut wanted = vec![false; self.inputs.len()];
+        for (g, _) in self.gs.iter().zip(&again).filter(|(_, again)| **again) {
+            g.inputs.iter().for_each(|&input| wanted[input] = true);
+        }
+        let columns = self.columns(&reached, &wanted, pairs, broadcasts);
+        for (g, _) in self.gs.iter_mut().zip(&again).filter(|(_, again)| **again) {
+            let lane = g.scalar.evaluate(&columns, reached.len());
+            for (row, &pair) in reached.iter().enumerate() {
+                let after = lane.get(row);
+                let before = std::mem::replace(&mut g.values[pair as usize], after);
+                if before != after {
+                    let number = |value: Datum| if value == NULL { 0 } else { value };
+                    let delta = number(after).checked_sub(number(before)).ok_or_else(overflow)?;
+                    g.moves.push(Step { pair, before, after, delta });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The known pairs of which a member changed in any relation.
+    fn reached(&mut self, pairs: &Pairs, broadcasts: &Broadcasts) -> Vec<Pair> {
         let known = self.pairs as Pair;
         self.seen.resize(self.pairs, false);
         let mut reached = Vec::new();
         let mut done: Vec<(usize, Member)> = Vec::new();
-        for looked in self.parts.iter().flat_map(|part| &part.lookups) {
-            if done.contains(&(looked.relation, looked.by)) {
+        for &Looked { relation, by, .. } in &self.inputs {
+            if done.contains(&(relation, by)) {
                 continue;
             }
-            done.push((looked.relation, looked.by));
-            for &number in &broadcasts.all[looked.relation].changed_rows {
-                let of = match looked.by {
+            done.push((relation, by));
+            for &number in &broadcasts.all[relation].changed_rows {
+                let of = match by {
                     Member::Instrument => pairs.grouped_by(number),
                     Member::PricedAs => pairs.valued_by(number),
                 };
@@ -193,176 +312,112 @@ impl Shape {
             }
         }
         reached.iter().for_each(|&pair| self.seen[pair as usize] = false);
-        for part in &mut self.parts {
-            part.follow(&reached, pairs, broadcasts, tables)?;
-        }
-        self.follow_new(pairs, broadcasts, tables);
-        Ok(())
+        reached
     }
-}
 
-impl Shape {
-    /// Forgets what was applied, so that the next update computes it for every pair.
-    pub fn forget(&mut self) {
-        self.pairs = 0;
-        for g in self.parts.iter_mut().flat_map(|part| &mut part.gs) {
-            g.values.clear();
-            g.moves.clear();
+    fn follow_new(&mut self, pairs: &Pairs, broadcasts: &Broadcasts) {
+        let new: Vec<Pair> = (self.pairs as Pair..pairs.len() as Pair).collect();
+        self.pairs = pairs.len();
+        if new.is_empty() {
+            return;
         }
+        let columns = self.columns(&new, &vec![true; self.inputs.len()], pairs, broadcasts);
+        for g in &mut self.gs {
+            let lane = g.scalar.evaluate(&columns, new.len());
+            g.values.extend((0..new.len()).map(|row| lane.get(row)));
+        }
+    }
+
+    /// What is looked up for pairs, column by column; inputs not wanted stay empty.
+    fn columns(
+        &self,
+        of: &[Pair],
+        wanted: &[bool],
+        pairs: &Pairs,
+        broadcasts: &Broadcasts,
+    ) -> Vec<Vec<Datum>> {
+        let column = |(looked, &wanted): (&Looked, &bool)| {
+            if !wanted {
+                return Vec::new();
+            }
+            let values = &broadcasts.all[looked.relation].columns[looked.column];
+            let value = |number: u32| values.get(number as usize).copied().unwrap_or(NULL);
+            match looked.by {
+                Member::Instrument => of.iter().map(|&pair| value(pairs.instrument_number(pair))).collect(),
+                Member::PricedAs => of.iter().map(|&pair| value(pairs.priced_as_number(pair))).collect(),
+            }
+        };
+        self.inputs.iter().zip(wanted).map(column).collect()
     }
 }
 
 impl Priced {
-    fn new(part: Part, legs: &LegColumns, broadcasts: &Broadcasts) -> Result<Priced> {
-        let (mut aggregates, mut terms, mut extremes) = (Vec::new(), Vec::new(), Vec::new());
-        let mut gs: Vec<G> = Vec::new();
-        let mut number = |scalar: &Scalar| {
-            gs.iter().position(|known| known.scalar == *scalar).unwrap_or_else(|| {
-                let mut inputs = Vec::new();
-                scalar.columns(&mut |input| inputs.push(input));
-                gs.push(G { scalar: scalar.clone(), values: Vec::new(), moves: Vec::new(), inputs });
-                gs.len() - 1
-            })
-        };
-        for (aggregate, applied) in part.factored.aggregates.iter().enumerate() {
-            match applied {
-                Applied::Sum(products) => {
-                    aggregates.push(Aggregate::Sum);
-                    terms.extend(products.iter().map(|(kept, g)| Term {
-                        aggregate,
-                        kept: *kept,
-                        g: number(g),
-                    }));
-                }
-                Applied::Least(kept, g) | Applied::Greatest(kept, g) => {
-                    aggregates.push(match applied {
-                        Applied::Least(..) => Aggregate::Least,
-                        _ => Aggregate::Greatest,
-                    });
-                    extremes.push(Term { aggregate, kept: *kept, g: number(g) });
-                }
-            }
+    fn new(part: Part, applied: &mut Applied, legs: &LegColumns, broadcasts: &Broadcasts) -> Result<Priced> {
+        if part.factored.kept.len() > u64::BITS as usize {
+            return Err(Error::unsupported("a part keeps at most 64 different sums; split it"));
         }
-        let looked = |lookup: &crate::plan::relation::Lookup| {
+        let looked = |input: &Input| -> Result<Option<Looked>> {
+            let Some(lookup) = input.lookup else { return Ok(None) };
+            let lookup = &part.factored.lookups[lookup];
             let relation = broadcasts.all.iter().position(|known| known.name == lookup.relation);
-            let by = match lookup.keys.as_slice() {
+            let key = match lookup.keys.as_slice() {
                 [(_, Scalar::Column(input))] => Some(part.factored.inputs[*input].column),
                 _ => None,
             };
+            let by = match key {
+                Some(column) if column == legs.instrument => Some(Member::Instrument),
+                Some(column) if column == legs.priced_as => Some(Member::PricedAs),
+                _ => None,
+            };
             match (relation, by) {
-                (Some(relation), Some(column)) if column == legs.instrument => {
-                    Ok(Looked { relation, by: Member::Instrument })
-                }
-                (Some(relation), Some(column)) if column == legs.priced_as => {
-                    Ok(Looked { relation, by: Member::PricedAs })
-                }
+                (Some(relation), Some(by)) => Ok(Some(Looked { relation, column: input.column, by })),
                 _ => Err(Error::unsupported(format!(
                     "a part looks instruments up by instrument_id or priced_as, not {}",
                     lookup.relation
                 ))),
             }
         };
-        let lookups = part.factored.lookups.iter().map(looked).collect::<Result<_>>()?;
-        Ok(Priced { part, aggregates, terms, extremes, gs, lookups })
-    }
-
-    /// A function's value for each pair.
-    pub fn values(&self, g: usize) -> &[Datum] {
-        &self.gs[g].values
-    }
-
-    /// What the last update changed.
-    pub fn moves(&self, g: usize) -> &[Step] {
-        &self.gs[g].moves
-    }
-
-    fn follow(
-        &mut self,
-        reached: &[Pair],
-        pairs: &Pairs,
-        broadcasts: &Broadcasts,
-        tables: &Tables,
-    ) -> Result<()> {
-        let Priced { part, gs, lookups, .. } = self;
-        let inputs = &part.factored.inputs;
-        let changed = |input: usize| {
-            let input = &inputs[input];
-            input.lookup.is_some_and(|at| broadcasts.all[lookups[at].relation].changed[input.column])
+        let looked: Vec<Option<Looked>> = part.factored.inputs.iter().map(looked).collect::<Result<_>>()?;
+        let mut terms: Vec<Terms> = Vec::new();
+        let mut terms_of = |g: &Scalar| {
+            let g = g.substitute(&mut |input| {
+                let looked = looked[input].expect("what is applied last reads what is looked up");
+                Scalar::Column(applied.input(looked))
+            });
+            let g = applied.number(g);
+            terms.iter().position(|terms| terms.g == g).unwrap_or_else(|| {
+                terms.push(Terms { g, mask: 0, sums: Vec::new(), extremes: Vec::new() });
+                terms.len() - 1
+            })
         };
-        let again: Vec<bool> = gs.iter().map(|g| g.inputs.iter().any(|&input| changed(input))).collect();
-        let wanted =
-            |input: usize| gs.iter().zip(&again).any(|(g, &again)| again && g.inputs.contains(&input));
-        let columns = if reached.is_empty() || !again.contains(&true) {
-            Vec::new()
-        } else {
-            columns(inputs, lookups, reached, pairs, broadcasts, tables, &wanted)
-        };
-        for (g, &again) in gs.iter_mut().zip(&again) {
-            g.moves.clear();
-            if !again || reached.is_empty() {
-                continue;
-            }
-            let lane = g.scalar.evaluate(&columns, reached.len());
-            for (row, &pair) in reached.iter().enumerate() {
-                let value = lane.get(row);
-                let before = std::mem::replace(&mut g.values[pair as usize], value);
-                if before != value {
-                    let number = |value: Datum| if value == NULL { 0 } else { value };
-                    let delta = number(value).checked_sub(number(before)).ok_or_else(overflow)?;
-                    g.moves.push(Step { pair, before, delta });
+        let mut placed = Vec::new();
+        let mut aggregates = Vec::new();
+        for (aggregate, of) in part.factored.aggregates.iter().enumerate() {
+            match of {
+                part::Applied::Sum(products) => {
+                    aggregates.push(Aggregate::Sum);
+                    for (kept, g) in products {
+                        placed.push((terms_of(g), Term { aggregate, kept: *kept }));
+                    }
+                }
+                part::Applied::Least(kept, g) | part::Applied::Greatest(kept, g) => {
+                    aggregates.push(match of {
+                        part::Applied::Least(..) => Aggregate::Least,
+                        _ => Aggregate::Greatest,
+                    });
+                    placed.push((terms_of(g), Term { aggregate, kept: *kept }));
                 }
             }
         }
-        Ok(())
-    }
-
-    /// Evaluates every function for pairs that are new.
-    fn price(&mut self, new: &[Pair], pairs: &Pairs, broadcasts: &Broadcasts, tables: &Tables) {
-        if new.is_empty() {
-            return;
+        for (at, term) in placed {
+            terms[at].mask |= 1 << term.kept;
+            match aggregates[term.aggregate] {
+                Aggregate::Sum => terms[at].sums.push(term),
+                Aggregate::Least | Aggregate::Greatest => terms[at].extremes.push(term),
+            }
         }
-        let columns =
-            columns(&self.part.factored.inputs, &self.lookups, new, pairs, broadcasts, tables, &|_| true);
-        for g in &mut self.gs {
-            let lane = g.scalar.evaluate(&columns, new.len());
-            g.values.extend((0..new.len()).map(|row| lane.get(row)));
-        }
+        Ok(Priced { part, aggregates, terms })
     }
-}
-
-/// What a part looks up for pairs, column by column; those not wanted stay empty.
-fn columns(
-    inputs: &[crate::plan::relation::Input],
-    lookups: &[Looked],
-    of: &[Pair],
-    pairs: &Pairs,
-    broadcasts: &Broadcasts,
-    tables: &Tables,
-    wanted: &dyn Fn(usize) -> bool,
-) -> Vec<Vec<Datum>> {
-    let mut found: Vec<Option<Vec<u32>>> = lookups.iter().map(|_| None).collect();
-    let code = |by: Member, pair: Pair| match by {
-        Member::Instrument => pairs.instrument(pair),
-        Member::PricedAs => pairs.priced_as(pair),
-    };
-    let mut columns = Vec::with_capacity(inputs.len());
-    for (at, input) in inputs.iter().enumerate() {
-        let Some(lookup) = input.lookup.filter(|_| wanted(at)) else {
-            columns.push(Vec::new());
-            continue;
-        };
-        let Looked { relation, by } = lookups[lookup];
-        let numbers = found[lookup].get_or_insert_with(|| {
-            let number = |&pair: &Pair| tables.instruments.find(code(by, pair) as Code).unwrap_or(NOWHERE);
-            of.iter().map(number).collect()
-        });
-        let relation: &Broadcast = &broadcasts.all[relation];
-        let values = &relation.columns[input.column];
-        columns.push(
-            numbers.iter().map(|&number| values.get(number as usize).copied().unwrap_or(NULL)).collect(),
-        );
-    }
-    columns
 }
 
 fn measures(view: &GroupedView, relation: &Relation) -> Vec<MeasureOf> {

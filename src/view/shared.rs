@@ -93,9 +93,9 @@ impl Shared {
         let mut forgotten = HashSet::new();
         for (key, shape) in &mut self.shapes {
             let relations = &self.broadcasts[&key.1.currency];
-            if shape.follow(&self.pairs, relations, tables).is_err() {
+            if shape.follow(&self.pairs, relations).is_err() {
                 shape.forget();
-                shape.follow(&self.pairs, relations, tables)?;
+                shape.follow(&self.pairs, relations)?;
                 forgotten.insert(key.clone());
             }
         }
@@ -149,7 +149,7 @@ impl Shared {
             self.shapes.insert(key.clone(), shape);
         }
         let shape = self.shapes.get_mut(key).expect("it was just made");
-        shape.follow_new(&self.pairs, relations, tables);
+        shape.follow_new(&self.pairs, relations);
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use hashbrown::{HashMap, HashSet};
 use super::cells::{Cells, overflow};
 use super::groups::{GroupId, Groups};
 use super::pair::Pair;
-use super::shape::{Aggregate, Priced};
+use super::shape::{Aggregate, Pricing};
 use crate::datum::{Datum, NULL};
 use crate::error::Result;
 use crate::plan::part::Nested;
@@ -82,13 +82,13 @@ pub enum Added {
 impl Stage {
     pub fn new(
         part: usize,
-        priced: &Priced,
+        priced: Pricing,
         levels: Range<usize>,
         told: Vec<bool>,
         relevant: Option<Relevant>,
     ) -> Stage {
-        let aggregates = match &priced.part.nested {
-            None => priced.aggregates.clone(),
+        let aggregates = match &priced.of.part.nested {
+            None => priced.of.aggregates.clone(),
             Some(nested) => vec![Aggregate::Sum; nested.sums.len()],
         };
         Stage {
@@ -97,7 +97,7 @@ impl Stage {
             levels,
             told,
             cells: Cells::new(priced),
-            inner: priced.part.nested.as_ref().map(|_| Inner { relevant, ..Inner::default() }),
+            inner: priced.of.part.nested.as_ref().map(|_| Inner { relevant, ..Inner::default() }),
             aggregates,
         }
     }
@@ -106,11 +106,11 @@ impl Stage {
     ///
     /// # Errors
     /// `Data` where a sum leaves 128 bits; the same goes for the functions below.
-    pub fn add(&mut self, priced: &Priced, lines: &PartLines, sums: Sums) -> Result<Added> {
+    pub fn add(&mut self, priced: Pricing, lines: &PartLines, sums: Sums) -> Result<Added> {
         let mut deltas = Vec::with_capacity(lines.deltas.len());
         for (line, (&group, &pair)) in lines.groups.iter().zip(lines.pairs).enumerate() {
             let values = lines.deltas.iter().map(|column| column[line]);
-            let bucket = match (&mut self.inner, &priced.part.nested) {
+            let bucket = match (&mut self.inner, &priced.of.part.nested) {
                 (Some(inner), Some(nested)) => {
                     let key: Vec<Datum> = lines.inner_keys.iter().map(|column| column[line]).collect();
                     if let Some(relevant) = &inner.relevant
@@ -138,19 +138,19 @@ impl Stage {
     }
 
     /// Computes all aggregates from what is kept.
-    pub fn sum_up(&mut self, priced: &Priced) -> Result<()> {
+    pub fn sum_up(&mut self, priced: Pricing) -> Result<()> {
         self.cells.sum_up(priced)
     }
 
     /// Moves the aggregates to the prices of the epoch.
-    pub fn reprice(&mut self, priced: &Priced) -> Result<()> {
+    pub fn reprice(&mut self, priced: Pricing) -> Result<()> {
         self.cells.reprice(priced)
     }
 
     /// Brings what moved up through the levels; `touched` takes the groups, by level of the view.
     pub fn settle(
         &mut self,
-        priced: &Priced,
+        priced: Pricing,
         groups: &Groups,
         touched: &mut dyn FnMut(usize, GroupId),
     ) -> Result<()> {
@@ -162,7 +162,7 @@ impl Stage {
         // What each group was before, in the order it was first moved.
         let mut moved: Vec<(GroupId, Vec<Datum>)> = Vec::new();
         let deepest = self.sums.last_mut().expect("a stage serves a level");
-        match (&mut self.inner, &priced.part.nested) {
+        match (&mut self.inner, &priced.of.part.nested) {
             (Some(inner), Some(nested)) => {
                 inner.settle(&mut self.cells, priced, nested, deepest, &mut moved)?;
             }
@@ -253,14 +253,14 @@ impl Inner {
     fn settle(
         &mut self,
         cells: &mut Cells,
-        priced: &Priced,
+        priced: Pricing,
         nested: &Nested,
         sums: &mut [Datum],
         moved: &mut Vec<(GroupId, Vec<Datum>)>,
     ) -> Result<()> {
         let width = nested.sums.len();
         let mut buckets: Vec<u32> = Vec::new();
-        let mut columns = vec![Vec::new(); nested.by.len() + priced.aggregates.len()];
+        let mut columns = vec![Vec::new(); nested.by.len() + priced.of.aggregates.len()];
         let known = self.settled as u32;
         self.settled = self.outer.len();
         cells.settle(priced, &mut |bucket, _, _| buckets.push(bucket));
