@@ -104,8 +104,12 @@ pub fn format_decimal(value: Datum, scale: u8) -> String {
 /// Divides by `divisor > 0` and rounds half to even.
 pub fn divide_half_even(value: i128, divisor: i128) -> i128 {
     debug_assert!(divisor > 0);
-    let quotient = value / divisor;
-    let remainder = (value % divisor).unsigned_abs();
+    let quotient = match (i64::try_from(value), i64::try_from(divisor)) {
+        // One instruction instead of a call.
+        (Ok(value), Ok(divisor)) => i128::from(value / divisor),
+        _ => value / divisor,
+    };
+    let remainder = (value - quotient * divisor).unsigned_abs();
     // remainder < divisor ≤ i128::MAX, so its double fits u128.
     let away = match (2 * remainder).cmp(&divisor.unsigned_abs()) {
         std::cmp::Ordering::Less => false,
@@ -119,26 +123,36 @@ pub fn divide_half_even(value: i128, divisor: i128) -> i128 {
 ///
 /// `None` where the result has more than 38 digits: it is no value rather than a wrong one.
 pub fn round_product(factors: &[(i128, u8)], scale_to: u8) -> Option<i128> {
-    let mut scale: u32 = 0;
+    let mut scale: i32 = 0;
     let mut narrow = Some(1i128);
     for &(value, factor_scale) in factors {
-        if value == power_of_ten(factor_scale) {
-            // A factor of exactly 1, such as most multipliers, would only cost digits.
-            continue;
+        scale += i32::from(factor_scale);
+        match exponent_of_ten(value) {
+            // A factor of 1, 100 or 0.01, as most multipliers and price scales are, costs no digits.
+            Some(exponent) => scale -= i32::from(exponent),
+            None => narrow = narrow.and_then(|product| product.checked_mul(value)),
         }
-        scale += u32::from(factor_scale);
-        narrow = narrow.and_then(|product| product.checked_mul(value));
     }
-    let scale_to = u32::from(scale_to);
+    let shift = scale - i32::from(scale_to);
     if let Some(product) = narrow {
-        if scale <= scale_to {
-            return bounded(product.checked_mul(power_of_ten((scale_to - scale) as u8))?);
-        }
-        if scale - scale_to <= 38 {
-            return bounded(divide_half_even(product, power_of_ten((scale - scale_to) as u8)));
+        match shift {
+            -38..=0 => return bounded(product.checked_mul(power_of_ten(-shift as u8))?),
+            1..=38 => return bounded(divide_half_even(product, power_of_ten(shift as u8))),
+            _ => {}
         }
     }
-    round_product_wide(factors, scale_to)
+    round_product_wide(factors, scale_to.into())
+}
+
+/// Which power of ten a value is, if any.
+fn exponent_of_ten(value: i128) -> Option<u8> {
+    if value <= 0 {
+        return None;
+    }
+    // 1233 / 4096 is a little more than log10(2), so this is the exponent or one more.
+    let exponent = ((i128::BITS - value.leading_zeros()) * 1233) >> 12;
+    let exponents = [exponent.saturating_sub(1), exponent];
+    exponents.into_iter().find(|&at| POWERS.get(at as usize) == Some(&value)).map(|at| at as u8)
 }
 
 #[cold]
@@ -193,6 +207,13 @@ pub fn round_quotient(numerator: (i128, u8), denominator: (i128, u8), scale_to: 
     }
     let sign = if denominator.0 < 0 { -1 } else { 1 };
     let shift = i32::from(scale_to) + i32::from(denominator.1) - i32::from(numerator.1);
+    if let 0..=38 = shift
+        && let Some(top) = numerator.0.checked_mul(sign)
+        && let Some(top) = top.checked_mul(power_of_ten(shift as u8))
+        && let Some(bottom) = denominator.0.checked_mul(sign)
+    {
+        return bounded(divide_half_even(top, bottom));
+    }
     let ten = i256::from_i128(10);
     let mut top = i256::from_i128(numerator.0).checked_mul(i256::from_i128(sign))?;
     let mut bottom = i256::from_i128(denominator.0).checked_mul(i256::from_i128(sign))?;

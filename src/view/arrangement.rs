@@ -345,7 +345,10 @@ impl Arrangement {
     /// place of its sums in the columns.
     pub fn each(&self, account: PartitionId, take: &mut dyn FnMut(Coordinate, usize, &[Packed])) {
         let Some(account) = self.accounts.get(account as usize) else { return };
-        for &head in &account.heads {
+        let mut is_head = vec![true; account.next.len()];
+        account.next.iter().filter(|&&next| next != END).for_each(|&next| is_head[next as usize] = false);
+        // In the order of the rows, so that what is built from them stands in memory as they do.
+        for head in (0..account.next.len() as u32).filter(|&row| is_head[row as usize]) {
             let mut row = head;
             while row != END {
                 take(account.coordinates[row as usize], row as usize, &account.sums);
