@@ -13,7 +13,7 @@ use hashbrown::HashTable;
 
 use super::packed::Packed;
 use super::pair::Pair;
-use super::shape::{Aggregate, Pricing, Term};
+use super::shape::{Aggregate, Dense, Pricing, Term, Terms};
 use crate::datum::{Datum, NULL};
 use crate::error::{Error, Result};
 use crate::plan::scalar::multiply;
@@ -98,6 +98,7 @@ impl Cells {
 
     /// Computes all aggregates from what is kept.
     pub fn sum_up(&mut self, priced: Pricing) -> Result<()> {
+        self.sort();
         for bucket in 0..self.first_of_bucket.len() as u32 {
             self.touch(bucket);
         }
@@ -158,6 +159,13 @@ impl Cells {
     /// Moves the aggregates to the prices of the epoch.
     pub fn reprice(&mut self, priced: Pricing) -> Result<()> {
         for terms in &priced.of.terms {
+            if priced.moves(terms.g).is_empty() {
+                continue;
+            }
+            if let Some(dense) = priced.dense(terms.g) {
+                self.reprice_most(priced, terms, dense)?;
+                continue;
+            }
             for step in priced.moves(terms.g) {
                 let mut cell = self.first_of_pair.get(step.pair as usize).copied().unwrap_or(END);
                 while cell != END {
@@ -182,6 +190,80 @@ impl Cells {
             }
         }
         Ok(())
+    }
+
+    /// As [`Self::reprice`], where most pairs moved: a pass over all cells, column by column.
+    fn reprice_most(&mut self, priced: Pricing, terms: &Terms, dense: Dense) -> Result<()> {
+        for term in &terms.sums {
+            let Cells { kept, buckets, pairs, values, width, touched, .. } = self;
+            // The greatest sum of a run has the bits of both factors and of the number of cells.
+            let room = i128::BITS - 1 - dense.bits - (usize::BITS - buckets.len().leading_zeros());
+            let mut take = |bucket: u32, sum: Datum| {
+                if sum == 0 {
+                    return Ok(());
+                }
+                touched.touch(bucket, values, *width);
+                let value = &mut values[bucket as usize * *width + term.aggregate];
+                *value = value.checked_add(sum).ok_or_else(overflow)?;
+                Ok(())
+            };
+            match &kept[term.kept] {
+                Packed::Zero(_) => {}
+                Packed::I8(kept) => add_runs(kept, pairs, buckets, dense.deltas, &mut take)?,
+                Packed::I16(kept) => add_runs(kept, pairs, buckets, dense.deltas, &mut take)?,
+                Packed::I32(kept) => add_runs(kept, pairs, buckets, dense.deltas, &mut take)?,
+                Packed::I64(kept) if room >= i64::BITS => {
+                    add_runs(kept, pairs, buckets, dense.deltas, &mut take)?;
+                }
+                kept => {
+                    for (cell, (&bucket, &pair)) in buckets.iter().zip(pairs.iter()).enumerate() {
+                        let delta = dense.deltas[pair as usize];
+                        take(bucket, multiply(kept.get(cell), delta.into()).ok_or_else(overflow)?)?;
+                    }
+                }
+            }
+        }
+        for term in &terms.extremes {
+            let aggregate = &priced.of.aggregates[term.aggregate];
+            let g = priced.values(terms.g);
+            let mut best = vec![NULL; self.first_of_bucket.len()];
+            for (cell, (&bucket, &pair)) in self.buckets.iter().zip(&self.pairs).enumerate() {
+                if self.filled[cell] >> term.kept & 1 == 1 {
+                    let best = &mut best[bucket as usize];
+                    *best = aggregate.better(*best, g[pair as usize]);
+                }
+            }
+            for (bucket, best) in best.into_iter().enumerate() {
+                let at = bucket * self.width + term.aggregate;
+                if self.values[at] != best {
+                    self.touch(bucket as u32);
+                    self.values[at] = best;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts the cells of a bucket together, in the order of their pairs.
+    fn sort(&mut self) {
+        let mut order: Vec<u32> = (0..self.buckets.len() as u32).collect();
+        order.sort_unstable_by_key(|&cell| (self.buckets[cell as usize], self.pairs[cell as usize]));
+        let sorted = |column: &[u32]| order.iter().map(|&cell| column[cell as usize]).collect::<Vec<_>>();
+        self.buckets = sorted(&self.buckets);
+        self.pairs = sorted(&self.pairs);
+        self.filled = order.iter().map(|&cell| self.filled[cell as usize]).collect();
+        self.kept.iter_mut().for_each(|kept| kept.reorder(&order));
+        self.first_of_pair.fill(END);
+        self.first_of_bucket.fill(END);
+        self.index.clear();
+        for cell in 0..self.buckets.len() as u32 {
+            let (bucket, pair) = (self.buckets[cell as usize], self.pairs[cell as usize]);
+            self.next_of_pair[cell as usize] = link(&mut self.first_of_pair, pair, cell);
+            self.next_of_bucket[cell as usize] = link(&mut self.first_of_bucket, bucket, cell);
+            let Cells { index, buckets, pairs, .. } = self;
+            let rehash = |&cell: &u32| hash(buckets[cell as usize], pairs[cell as usize]);
+            index.insert_unique(hash(bucket, pair), cell, rehash);
+        }
     }
 
     /// Hands out each bucket whose aggregates moved, once, with what they were and what they are.
@@ -245,7 +327,6 @@ impl Cells {
     /// The cell of a bucket and a pair, which is new the first time it is asked for.
     fn cell(&mut self, priced: Pricing, bucket: u32, pair: Pair) -> u32 {
         let Cells { index, buckets, pairs, .. } = self;
-        let hash = |bucket: u32, pair: Pair| HASHER.hash_one(u64::from(bucket) << 32 | u64::from(pair));
         let entry = index.entry(
             hash(bucket, pair),
             |&cell| buckets[cell as usize] == bucket && pairs[cell as usize] == pair,
@@ -283,6 +364,32 @@ impl Touched {
             self.before.extend_from_slice(&values[at * width..][..width]);
         }
     }
+}
+
+fn hash(bucket: u32, pair: Pair) -> u64 {
+    HASHER.hash_one(u64::from(bucket) << 32 | u64::from(pair))
+}
+
+/// Adds up `kept · delta` over the cells of each bucket that stand together.
+#[inline]
+fn add_runs<T: Copy + Into<i64>>(
+    kept: &[T],
+    pairs: &[Pair],
+    buckets: &[u32],
+    deltas: &[i64],
+    take: &mut impl FnMut(u32, Datum) -> Result<()>,
+) -> Result<()> {
+    let mut cell = 0;
+    for run in buckets.chunk_by(|a, b| a == b) {
+        let cells = cell..cell + run.len();
+        cell = cells.end;
+        let mut sum = 0i128;
+        for (&kept, &pair) in kept[cells.clone()].iter().zip(&pairs[cells]) {
+            sum += i128::from(kept.into()) * i128::from(deltas[pair as usize]);
+        }
+        take(run[0], sum)?;
+    }
+    Ok(())
 }
 
 /// Puts a cell at the head of a list; returns what follows it.

@@ -105,6 +105,13 @@ impl Packed {
         }
     }
 
+    /// Puts the values in another order: place `n` takes the value at `order[n]`.
+    pub fn reorder(&mut self, order: &[u32]) {
+        each_width!(self, zero _ => {}, values => {
+            *values = order.iter().map(|&row| values[row as usize]).collect();
+        });
+    }
+
     pub fn bytes(&self) -> usize {
         each_width!(self, zero _ => 0, values => values.capacity() * size_of_val(&values[..1.min(values.len())]))
     }

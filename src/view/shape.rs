@@ -113,6 +113,16 @@ struct G {
     by_value: Vec<usize>,
     values: Vec<Datum>,
     moves: Vec<Step>,
+    /// The differences of the last update by pair, where most pairs moved and all fit.
+    dense: Vec<i64>,
+}
+
+/// A difference for every pair.
+#[derive(Clone, Copy)]
+pub struct Dense<'a> {
+    pub deltas: &'a [i64],
+    /// Bits of the greatest of them, without the sign.
+    pub bits: u32,
 }
 
 /// A value that became another; no value counts as 0 in sums.
@@ -211,6 +221,23 @@ impl Shape {
         for g in &mut self.applied.gs {
             g.values.clear();
             g.moves.clear();
+            g.dense.clear();
+        }
+    }
+}
+
+impl G {
+    /// Lays the differences out by pair where most pairs moved.
+    fn lay_out(&mut self) {
+        if self.moves.len() < self.values.len() / 4 {
+            return;
+        }
+        self.dense.resize(self.values.len(), 0);
+        for step in &self.moves {
+            match i64::try_from(step.delta) {
+                Ok(delta) => self.dense[step.pair as usize] = delta,
+                Err(_) => return self.dense.clear(),
+            }
         }
     }
 }
@@ -219,6 +246,13 @@ impl Pricing<'_> {
     /// A function's value for each pair.
     pub fn values(&self, g: usize) -> &[Datum] {
         &self.applied.gs[g].values
+    }
+
+    /// What the last update changed, by pair: given where that is most of them and fits 64 bits.
+    pub fn dense(&self, g: usize) -> Option<Dense<'_>> {
+        let deltas = self.applied.gs[g].dense.as_slice();
+        let most = deltas.iter().fold(0, |most, delta| most | delta.unsigned_abs());
+        (!deltas.is_empty()).then(|| Dense { deltas, bits: u64::BITS - most.leading_zeros() })
     }
 
     /// What the last update changed.
@@ -234,7 +268,14 @@ impl Applied {
             let (mut inputs, mut by_value) = (Vec::new(), Vec::new());
             scalar.columns(&mut |input| inputs.push(input));
             scalar.columns_by_value(&mut |input| by_value.push(input));
-            self.gs.push(G { scalar, inputs, by_value, values: Vec::new(), moves: Vec::new() });
+            self.gs.push(G {
+                scalar,
+                inputs,
+                by_value,
+                values: Vec::new(),
+                moves: Vec::new(),
+                dense: Vec::new(),
+            });
             self.gs.len() - 1
         })
     }
@@ -263,7 +304,10 @@ impl Applied {
                     || g.inputs.iter().any(|&input| changed_null(input))
             })
             .collect();
-        self.gs.iter_mut().for_each(|g| g.moves.clear());
+        for g in &mut self.gs {
+            g.moves.clear();
+            g.dense.clear();
+        }
         if !again.contains(&true) {
             return Ok(());
         }
@@ -284,6 +328,7 @@ impl Applied {
                     g.moves.push(Step { pair, before, after, delta });
                 }
             }
+            g.lay_out();
         }
         Ok(())
     }
