@@ -34,7 +34,7 @@ pub struct Input {
 }
 
 /// At most one row of another relation, by its unique key.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Lookup {
     pub relation: String,
     /// Columns of that relation and what they must equal; none of them is null then. Empty for a relation

@@ -256,7 +256,9 @@ impl Scalar {
                 a.columns_by_value(f);
                 b.columns_by_value(f);
             }
-            Scalar::Negate(a) | Scalar::Not(a) | Scalar::IsNull(a) | Scalar::In(a, _) => a.columns_by_value(f),
+            Scalar::Negate(a) | Scalar::Not(a) | Scalar::IsNull(a) | Scalar::In(a, _) => {
+                a.columns_by_value(f)
+            }
             Scalar::Case(branches, otherwise) => {
                 for (condition, value) in branches {
                     condition.columns_by_value(f);

@@ -22,14 +22,15 @@ const BATCH_ROWS: usize = 4_096;
 
 /// `sql/legs.sql`, compiled: for each base table, how its rows become legs.
 pub struct Legs {
-    branches: Vec<Branch>,
+    sources: Vec<LegSource>,
     pub columns: LegColumns,
 }
 
-struct Branch {
+/// Branches of the union that read the same rows with the same look-ups, so that both are read once.
+struct LegSource {
     table: TableId,
-    relation: Relation,
-    /// Inputs that anything reads.
+    branches: Vec<Relation>,
+    /// Inputs that any branch reads.
     used: Vec<bool>,
 }
 
@@ -89,11 +90,21 @@ impl Legs {
         let inline = HashMap::from_iter([("counting_order".to_owned(), orders)]);
         let plan = planner.logical(&catalog.bound("leg", &parameters))?;
         let branches = relations(&plan, &mut dictionaries.names, &inline)?;
-        let branch = |relation: Relation| Branch {
-            table: schema.table(&relation.source).id,
-            used: used_inputs(&relation),
-            relation,
-        };
+        let mut sources: Vec<LegSource> = Vec::new();
+        for branch in branches {
+            let used = used_inputs(&branch);
+            match sources.iter_mut().find(|source| reads_alike(&source.branches[0], &branch)) {
+                Some(source) => {
+                    source.used.iter_mut().zip(used).for_each(|(any, used)| *any |= used);
+                    source.branches.push(branch);
+                }
+                None => sources.push(LegSource {
+                    table: schema.table(&branch.source).id,
+                    branches: vec![branch],
+                    used,
+                }),
+            }
+        }
         let fields = plan.schema().fields();
         let names: Vec<String> = fields.iter().map(|field| field.name().clone()).collect();
         let column = |name: &str| {
@@ -112,7 +123,7 @@ impl Legs {
             sums: (0..names.len()).filter(|&at| !is_text(fields[at].data_type())).collect(),
             names,
         };
-        Ok(Legs { branches: branches.into_iter().map(branch).collect(), columns })
+        Ok(Legs { sources, columns })
     }
 
     /// Hands out the legs of base rows, a batch a branch of the union.
@@ -122,23 +133,25 @@ impl Legs {
         }
         let width = world.tables.schema().tables[table].columns.len();
         let mut kept = Vec::new();
-        for branch in self.branches.iter().filter(|branch| branch.table == table) {
-            let inputs = inputs(branch, rows, width, world);
-            let filter = branch.relation.filter.evaluate(&inputs, rows.len());
-            kept.clear();
-            kept.extend((0..rows.len()).filter(|&row| filter.get(row) == 1));
-            if kept.is_empty() {
-                continue;
+        for source in self.sources.iter().filter(|source| source.table == table) {
+            let inputs = inputs(source, rows, width, world);
+            for branch in &source.branches {
+                let filter = branch.filter.evaluate(&inputs, rows.len());
+                kept.clear();
+                kept.extend((0..rows.len()).filter(|&row| filter.get(row) == 1));
+                if kept.is_empty() {
+                    continue;
+                }
+                let lanes: Vec<Lane> =
+                    branch.columns.iter().map(|scalar| scalar.evaluate(&inputs, rows.len())).collect();
+                take(&LegBatch { lanes: &lanes, rows: &kept, partitions: &rows.partitions });
             }
-            let lanes: Vec<Lane> =
-                branch.relation.columns.iter().map(|scalar| scalar.evaluate(&inputs, rows.len())).collect();
-            take(&LegBatch { lanes: &lanes, rows: &kept, partitions: &rows.partitions });
         }
     }
 
     /// Hands out the legs of all rows there are, those of one account one after another.
     pub fn each(&self, world: World, take: &mut dyn FnMut(&LegBatch)) {
-        let mut tables: Vec<TableId> = self.branches.iter().map(|branch| branch.table).collect();
+        let mut tables: Vec<TableId> = self.sources.iter().map(|source| source.table).collect();
         tables.sort_unstable();
         tables.dedup();
         let mut set = RowSet::default();
@@ -177,10 +190,11 @@ impl Legs {
 
     /// The column of a table by which its legs look up the relation `instrument`.
     pub fn reads_instrument(&self, table: TableId) -> Option<usize> {
-        self.branches.iter().filter(|branch| branch.table == table).find_map(|branch| {
-            let lookup = branch.relation.lookups.iter().find(|lookup| lookup.relation == "instrument")?;
+        self.sources.iter().filter(|source| source.table == table).find_map(|source| {
+            let branch = &source.branches[0];
+            let lookup = branch.lookups.iter().find(|lookup| lookup.relation == "instrument")?;
             match lookup.keys[0].1 {
-                Scalar::Column(input) => Some(branch.relation.inputs[input].column),
+                Scalar::Column(input) => Some(branch.inputs[input].column),
                 _ => panic!("legs look an instrument up by a column"),
             }
         })
@@ -189,6 +203,10 @@ impl Legs {
 
 fn is_text(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
+}
+
+fn reads_alike(a: &Relation, b: &Relation) -> bool {
+    a.source == b.source && a.inputs == b.inputs && a.lookups == b.lookups
 }
 
 fn used_inputs(relation: &Relation) -> Vec<bool> {
@@ -200,9 +218,10 @@ fn used_inputs(relation: &Relation) -> Vec<bool> {
     used
 }
 
-fn inputs(branch: &Branch, rows: &RowSet, width: usize, world: World) -> Vec<Vec<Datum>> {
+fn inputs(source: &LegSource, rows: &RowSet, width: usize, world: World) -> Vec<Vec<Datum>> {
     let World { broadcasts, tables, snapshot } = world;
-    let Branch { relation, used, .. } = branch;
+    let LegSource { branches, used, .. } = source;
+    let relation = &branches[0];
     let mut found: Vec<Option<Vec<u32>>> = vec![None; relation.lookups.len()];
     let mut inputs: Vec<Vec<Datum>> = Vec::with_capacity(relation.inputs.len());
     for (at, input) in relation.inputs.iter().enumerate() {

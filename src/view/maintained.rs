@@ -169,7 +169,7 @@ impl Maintained {
                 }
             });
             if lines.len() >= LINES || at + 1 == accounts.len() {
-                let added = self.add(shape, &lines, base, groups, Sums::Later)?;
+                let added = self.add(shape, &lines, base, groups, Sums::Later, false)?;
                 assert_eq!(added, Added::Done, "all that is present was looked for");
                 lines.clear();
             }
@@ -203,7 +203,11 @@ impl Maintained {
         if self.directions.is_some() {
             self.turn(&mut lines, base);
         }
-        if !lines.is_empty() && self.add_both(shape, &lines, base, groups, regroup)? == Added::Outgrown {
+        if regroup {
+            self.memo.iter_mut().for_each(Vec::clear);
+        }
+        if !lines.is_empty() && self.add(shape, &lines, base, groups, Sums::Now, regroup)? == Added::Outgrown
+        {
             return self.rebuild(shape, base, groups);
         }
         self.finish(shape, groups)
@@ -331,34 +335,10 @@ impl Maintained {
         }
     }
 
-    /// Adds lines of both sides, each in the groups of its side.
-    fn add_both(
-        &mut self,
-        shape: &Shape,
-        lines: &Lines,
-        base: Base,
-        groups: &mut Groups,
-        regroup: bool,
-    ) -> Result<Added> {
-        if regroup {
-            // The groups of lines as they were are found by what was looked up then.
-            self.memo.iter_mut().for_each(Vec::clear);
-        }
-        self.add_sides(shape, lines, base, groups, Sums::Now, regroup)
-    }
-
+    /// Adds lines, each in the groups of its side.
+    ///
+    /// `regroup` says that what groups are looked up by may have been another value before.
     fn add(
-        &mut self,
-        shape: &Shape,
-        lines: &Lines,
-        base: Base,
-        groups: &mut Groups,
-        sums: Sums,
-    ) -> Result<Added> {
-        self.add_sides(shape, lines, base, groups, sums, false)
-    }
-
-    fn add_sides(
         &mut self,
         shape: &Shape,
         lines: &Lines,
