@@ -26,6 +26,12 @@ impl Changes {
         Changes { table: table.id, width: table.columns.len(), data: Vec::new(), ops: Vec::new() }
     }
 
+    /// Makes room for so many more records.
+    pub fn reserve(&mut self, records: usize) {
+        self.data.reserve(records * self.width);
+        self.ops.reserve(records);
+    }
+
     /// Appends a whole row, one datum a column in the order of the schema.
     pub fn upsert(&mut self, row: &[Datum]) {
         assert_eq!(row.len(), self.width, "a row has one datum a column");

@@ -62,6 +62,14 @@ impl Dictionary {
         }
     }
 
+    /// Makes room for so many more texts of so many bytes each.
+    pub fn reserve(&mut self, texts: usize, bytes_each: usize) {
+        let Dictionary { bytes, ends, index, hasher } = self;
+        bytes.reserve(texts * bytes_each);
+        ends.reserve(texts);
+        index.reserve(texts, |&code| hash_bytes(hasher, slice(bytes, ends, code)));
+    }
+
     pub fn find(&self, text: &str) -> Option<Code> {
         let hash = hash(&self.hasher, text);
         self.index.find(hash, |&code| slice(&self.bytes, &self.ends, code) == text.as_bytes()).copied()

@@ -1,7 +1,17 @@
 //! Every bound of the engine and the server, in one place.
 
-/// Records taken from the sources for one tick while the engine loads.
-pub const CUT_RECORDS_MAX: usize = 262_144;
+/// Records taken from the sources for one tick while the engine loads: few enough that what a tick makes
+/// of them, some megabytes, is at hand again for the next, and that the page hears of progress often.
+pub const CUT_RECORDS_MAX: usize = 16_384;
+/// Cuts of 5 megabytes that are made ahead of the engine while it loads.
+pub const CUTS_AHEAD_MAX: usize = 4;
+/// Topics that never rest while the market is open, and the silence after which clients are told.
+///
+/// Prices come many a second; the rate of a less liquid currency may take its time. All other topics are
+/// quiet by nature: an account is declared once, and a desk may have no order for an hour.
+pub const SILENCE_MS_MAX_BY_TOPIC: [(&str, u64); 2] = [("base.price", 5_000), ("base.fx-rate", 30_000)];
+/// Cuts in a row, none later than such a silence, after which a topic is expected to go on.
+pub const FLOWING_CUTS_MIN: u32 = 10;
 /// Bytes of one record's key and value together; a larger record is set aside.
 pub const RECORD_BYTES_MAX: usize = 1 << 20;
 /// Records kept in the quarantine; beyond it the oldest go, and are still counted.

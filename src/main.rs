@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use tickview::clock;
+use tickview::ingest::ahead::Ahead;
 use tickview::ingest::market::{Market, MarketConfig};
 use tickview::ingest::replay::Replay;
 use tickview::ingest::source::Source;
@@ -50,29 +51,48 @@ struct Serve {
     market: MarketFlags,
 }
 
-/// The embedded market's size and pace.
+/// The embedded market's size and pace. What is not given is of the scale.
 #[derive(Args)]
 struct MarketFlags {
+    #[arg(long, value_enum, default_value_t = Scale::Default)]
+    scale: Scale,
     /// The same seed gives the same market.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    #[arg(long, default_value_t = 200)]
-    accounts: u32,
-    /// Holdings of each account.
-    #[arg(long, default_value_t = 200)]
-    holdings: u32,
+    #[arg(long)]
+    seed: Option<u64>,
+    #[arg(long)]
+    accounts: Option<u32>,
+    /// Instruments each account holds; cash, and what it holds in two portfolios, come on top.
+    #[arg(long)]
+    holdings: Option<u32>,
     /// Orders of each account when the market opens.
-    #[arg(long, default_value_t = 400)]
-    orders: u32,
-    #[arg(long, default_value_t = 1_000)]
-    instruments: u32,
-    #[arg(long, default_value_t = 500)]
-    prices_per_second: u32,
-    #[arg(long, default_value_t = 50)]
-    orders_per_second: u32,
+    #[arg(long)]
+    orders: Option<u32>,
+    #[arg(long)]
+    instruments: Option<u32>,
+    #[arg(long)]
+    prices_per_second: Option<u32>,
+    #[arg(long)]
+    orders_per_second: Option<u32>,
     /// Seconds from one rollover of the business day to the next; 0 for none.
-    #[arg(long, default_value_t = 1_200)]
-    day_length_s: u32,
+    #[arg(long)]
+    day_length_s: Option<u32>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Scale {
+    /// 1,000 accounts of 1,000 instruments and 2,000 orders: a million holdings, two million orders.
+    Default,
+    /// 5,000 accounts of 5,000 instruments and 10,000 orders: 25 million holdings, 50 million orders.
+    Full,
+}
+
+impl Scale {
+    fn config(self) -> MarketConfig {
+        match self {
+            Scale::Default => MarketConfig::default(),
+            Scale::Full => MarketConfig::full(),
+        }
+    }
 }
 
 fn main() -> Result<()> {
@@ -86,7 +106,8 @@ fn main() -> Result<()> {
 fn serve(flags: Serve) -> Result<()> {
     let engine = Engine::new();
     let source = source(&flags, &engine)?;
-    let live = Live::new(engine, source)?;
+    let source = Ahead::new(source).context("the system gives no thread for the source")?;
+    let live = Live::new(engine, Box::new(source))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind(flags.listen).await.with_context(|| {
@@ -112,17 +133,18 @@ fn source(flags: &Serve, engine: &Engine) -> Result<Box<dyn Source>> {
         bail!("--source is {:?}; it must be market or replay=DIR", flags.source);
     }
     let market = &flags.market;
+    let scale = market.scale.config();
     let config = MarketConfig {
-        seed: market.seed,
-        accounts: market.accounts,
-        holdings_per_account: market.holdings,
-        orders_per_account: market.orders,
-        instruments: market.instruments,
-        prices_per_second: market.prices_per_second,
-        orders_per_second: market.orders_per_second,
-        day_length_s: market.day_length_s,
+        seed: market.seed.unwrap_or(scale.seed),
+        accounts: market.accounts.unwrap_or(scale.accounts),
+        holdings_per_account: market.holdings.unwrap_or(scale.holdings_per_account),
+        orders_per_account: market.orders.unwrap_or(scale.orders_per_account),
+        instruments: market.instruments.unwrap_or(scale.instruments),
+        prices_per_second: market.prices_per_second.unwrap_or(scale.prices_per_second),
+        orders_per_second: market.orders_per_second.unwrap_or(scale.orders_per_second),
+        day_length_s: market.day_length_s.unwrap_or(scale.day_length_s),
         start: clock::now(),
-        ..MarketConfig::default()
+        ..scale
     };
     Ok(Box::new(Market::new(config, engine.schema(), dictionaries)))
 }

@@ -1,5 +1,6 @@
 //! Records in: sources, decoding, and what is set aside.
 
+pub mod ahead;
 pub mod decode;
 pub mod market;
 pub mod quarantine;

@@ -95,6 +95,7 @@ impl Replay {
                 let record = Record { table: file.table, position, key, value };
                 if self.decoder.decode([record]) == 1 {
                     self.record_time_max = self.record_time_max.max(Some(*timestamp));
+                    file.newest = file.newest.max(Some(*timestamp));
                 }
             }
             Head::Bad(reason) => self.decoder.set_aside(file.table, position, &file.buffer, reason),
@@ -147,17 +148,29 @@ impl Source for Replay {
         let shown = if self.caught_up { &[] } else { self.files.as_slice() };
         let progress = shown.iter().map(TopicFile::progress).collect();
         let Cut { changes, set_aside, .. } = self.decoder.take();
+        let newest = self.files.iter_mut().filter_map(|file| Some((file.table, file.newest.take()?)));
+        let newest = newest.collect();
         let (record_time_max, caught_up) = (self.record_time_max, self.caught_up);
-        Ok(Cut { changes, set_aside, record_time_max, caught_up, more, progress })
+        let ended = self.next().is_none();
+        // What was recorded last is the end of the source's time, too.
+        let playing = self.pace.as_ref().filter(|_| !ended);
+        let source_time = playing.and_then(|pace| pace.time(now)).or(record_time_max);
+        Ok(Cut { changes, set_aside, record_time_max, caught_up, more, progress, newest, source_time, ended })
     }
 }
 
 impl Pace {
     /// The record time that has come at `now`; the first record asked about starts the replay.
     fn record_time(&mut self, now: Timestamp, first: Timestamp) -> Timestamp {
-        let (start, first) = *self.start.get_or_insert((now, first));
+        self.start.get_or_insert((now, first));
+        self.time(now).expect("the replay has started")
+    }
+
+    /// The record time that has come at `now`, once the replay has started.
+    fn time(&self, now: Timestamp) -> Option<Timestamp> {
+        let (start, first) = self.start?;
         // A float is exact enough to wait by: below 2^53 µs, 285 years, it misses less than one.
-        first.saturating_add((now.saturating_sub(start) as f64 * self.speed) as Timestamp)
+        Some(first.saturating_add((now.saturating_sub(start) as f64 * self.speed) as Timestamp))
     }
 }
 
@@ -181,6 +194,8 @@ struct TopicFile {
     head: Head,
     /// The time of the first good line, once it has been the head.
     first: Option<Timestamp>,
+    /// The time of the newest good record since the last cut.
+    newest: Option<Timestamp>,
 }
 
 /// The next line of a file, in its buffer.
@@ -230,6 +245,7 @@ impl TopicFile {
             buffer: Vec::new(),
             head: Head::End,
             first: None,
+            newest: None,
         })
     }
 

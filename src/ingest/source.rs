@@ -3,6 +3,7 @@
 use crate::clock::Timestamp;
 use crate::delta::Changes;
 use crate::error::Result;
+use crate::schema::TableId;
 
 /// A stream of base records that is cut into ticks from outside.
 pub trait Source: Send {
@@ -29,6 +30,12 @@ pub struct Cut {
     pub more: bool,
     /// How far each topic has come, while it is not caught up.
     pub progress: Vec<Progress>,
+    /// The time of the newest record taken of each table that has any in this cut.
+    pub newest: Vec<(TableId, Timestamp)>,
+    /// The source's own time, which [`Self::newest`] lies behind; the time of the cut where it has none.
+    pub source_time: Option<Timestamp>,
+    /// Whether the source has come to its end: nothing follows, whatever the time.
+    pub ended: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

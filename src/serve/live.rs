@@ -5,7 +5,8 @@ use std::sync::{Arc, RwLock};
 use chrono::{DateTime, NaiveDate, TimeDelta};
 use hashbrown::{HashMap, HashSet};
 
-use super::views::{Gauges, Tick, Ticking, ViewHandle, Views};
+use super::topics::Topics;
+use super::views::{Gauges, StaleSource, Tick, Ticking, ViewHandle, Views};
 use crate::catalog::{self, Catalog, Kind, Rollover, Status};
 use crate::clock::{self, Timestamp};
 use crate::datum::{Datum, NULL};
@@ -27,6 +28,7 @@ pub struct Live {
     progress: Vec<Progress>,
     /// The source's own time, where its records bring it.
     record_time: Option<Timestamp>,
+    topics: Topics,
     measures: Vec<(String, Vec<catalog::Measure>)>,
 }
 
@@ -38,7 +40,8 @@ impl Live {
         for (name, _, kind) in VIEWS {
             measures.push((name.to_owned(), view_measures(&mut engine, name, kind)?));
         }
-        Ok(Live { engine, source, ready: false, progress: Vec::new(), record_time: None, measures })
+        let topics = Topics::new(engine.schema());
+        Ok(Live { engine, source, ready: false, progress: Vec::new(), record_time: None, topics, measures })
     }
 }
 
@@ -195,13 +198,20 @@ impl Views for Live {
     fn progress(&self) -> Vec<Progress> {
         self.progress.clone()
     }
+
+    /// As of when the source was last asked.
+    fn stale(&self, _: Timestamp) -> Vec<StaleSource> {
+        self.topics.silent()
+    }
 }
 
 impl Ticking for Live {
     fn tick(&mut self, now: Timestamp) -> Result<Tick> {
         let start = clock::now();
+        self.topics.ask(now);
         let cut = self.source.cut(now, CUT_RECORDS_MAX)?;
         let taken = clock::now();
+        self.topics.hear(&cut, self.ready);
         self.record_time = cut.record_time_max.or(self.record_time);
         self.progress.clone_from(&cut.progress);
         let (caught_up, more) = (cut.caught_up, cut.more);
@@ -222,7 +232,7 @@ impl Ticking for Live {
             .map(|table| (table.name.clone(), self.engine.tables().len(table.id) as u64));
         Gauges {
             rows: rows.collect(),
-            source_lag_us: Vec::new(),
+            source_lag_us: self.topics.lag_us(),
             quarantined: self.engine.quarantine().counts().to_vec(),
             views: self.engine.views(),
         }

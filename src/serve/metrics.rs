@@ -56,7 +56,11 @@ fn describe() {
     describe_counter!("tickview_snapshot_bytes_total", Unit::Bytes, "Bytes of snapshots sent");
     describe_counter!("tickview_gaps_total", "Patches given up for a snapshot");
     describe_counter!("tickview_rejects_total", "Frames rejected");
-    describe_gauge!("tickview_source_lag_seconds", Unit::Seconds, "Age of the newest record taken, by topic");
+    describe_gauge!(
+        "tickview_source_lag_seconds",
+        Unit::Seconds,
+        "How far the newest record taken lies behind the source's own time, by topic"
+    );
     describe_gauge!("tickview_quarantined_records", "Records set aside since the start, by topic");
 }
 

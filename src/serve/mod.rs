@@ -18,5 +18,6 @@ pub mod pace;
 pub mod protocol;
 pub mod session;
 mod socket;
+mod topics;
 pub mod views;
 mod window;

@@ -115,7 +115,7 @@ pub struct Tick {
 pub struct Gauges {
     /// Rows by table.
     pub rows: Vec<(String, u64)>,
-    /// How far behind its source each topic is, in microseconds.
+    /// How far the newest record of each topic lies behind its source's own time, in microseconds.
     pub source_lag_us: Vec<(String, u64)>,
     /// Records set aside since the start, by topic.
     pub quarantined: Vec<(String, u64)>,

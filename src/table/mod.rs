@@ -314,6 +314,8 @@ impl Tables {
 
     fn apply_batch(&mut self, table: &Table, batch: &Changes, delta: &mut Delta) {
         let mut run = Run::default();
+        // A load comes in cuts of megabytes, which are not to be copied again and again as they grow.
+        delta.tables[table.id].come.data.reserve(batch.len() * table.columns.len());
         for (op, row) in batch.iter() {
             match op {
                 Op::Upsert => {

@@ -15,6 +15,7 @@ use super::packed::Packed;
 use super::pair::{Pair, Pairs};
 use crate::datum::{Datum, NULL};
 use crate::dictionary::Code;
+use crate::plan::scalar::Lane;
 use crate::table::{Domain, PartitionId};
 
 /// What a leg is apart from its account, as a dense number.
@@ -218,6 +219,7 @@ impl Arrangement {
         instruments: &Domain,
     ) {
         let mut codes = vec![0; self.coordinates.columns.len()];
+        let mut at = (self.waiting_values.len() / self.summed.len()) as u32;
         let [instrument, priced_as] = [&batch.lanes[columns.instrument], &batch.lanes[columns.priced_as]];
         let mut last = None;
         for &row in batch.rows {
@@ -231,13 +233,33 @@ impl Arrangement {
                 *code = to_code(batch.lanes[column].get(row));
             }
             let coordinate = self.coordinates.number(pair, &codes);
-            let at = self.waiting.len() as u32;
             self.waiting.push(Waiting { account: batch.partitions[row], pair, coordinate, at });
-            self.waiting_values.extend(self.summed.iter().map(|&column| {
-                let value = batch.lanes[column].get(row);
-                if value == NULL { 0 } else { weight * value }
-            }));
+            at += 1;
         }
+        self.add_values(batch, weight);
+    }
+
+    /// The sums' side of [`Self::add`], column by column: most of a leg's columns are a constant 0.
+    fn add_values(&mut self, batch: &LegBatch, weight: Datum) {
+        let width = self.summed.len();
+        let start = self.waiting_values.len();
+        self.waiting_values.resize(start + batch.rows.len() * width, 0);
+        for (place, &column) in self.summed.iter().enumerate() {
+            let lane = &batch.lanes[column];
+            if matches!(lane, Lane::Const(0 | NULL)) {
+                continue;
+            }
+            let values = self.waiting_values[start..].iter_mut().skip(place).step_by(width);
+            for (value, &row) in values.zip(batch.rows) {
+                let datum = lane.get(row);
+                *value = if datum == NULL { 0 } else { weight * datum };
+            }
+        }
+    }
+
+    /// Legs that were added and are not in the sums yet.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
     }
 
     /// Counts all rows of a pair among the touched, whether a leg of theirs changes or not.
@@ -443,7 +465,7 @@ impl Account {
             return;
         }
         let entry = self.heads.find_entry(hash_pair(pair), |&known| known == row);
-        let mut entry = entry.ok().expect("a first row is in the index");
+        let Ok(mut entry) = entry else { panic!("a first row is in the index") };
         if to == END {
             entry.remove();
         } else {

@@ -17,21 +17,25 @@ use crate::table::partition::Row;
 use crate::table::snapshot::Snapshot;
 use crate::table::{PartitionId, RowSet, Tables};
 
-/// Base rows that are turned into legs in one go.
-const BATCH_ROWS: usize = 4_096;
+/// Base rows that are turned into legs in one go: 1,024 rows of 18 columns are 300 kB, so that what one
+/// branch of the union read is still in the core's cache when the next reads it.
+const BATCH_ROWS: usize = 1_024;
 
 /// `sql/legs.sql`, compiled: for each base table, how its rows become legs.
 pub struct Legs {
-    sources: Vec<LegSource>,
+    branches: Vec<Branch>,
     pub columns: LegColumns,
 }
 
-/// Branches of the union that read the same rows with the same look-ups, so that both are read once.
-struct LegSource {
+struct Branch {
     table: TableId,
-    branches: Vec<Relation>,
-    /// Inputs that any branch reads.
+    relation: Relation,
+    /// Inputs that anything reads.
     used: Vec<bool>,
+    /// Inputs that the filter reads, with what they are looked up by.
+    filtered: Vec<bool>,
+    /// The branch before has the same inputs, as the legs of orders have.
+    shares: bool,
 }
 
 /// Where a leg's columns stand.
@@ -70,6 +74,20 @@ pub struct LegBatch<'a> {
     pub partitions: &'a [PartitionId],
 }
 
+/// Base rows of one table, whole, one after another.
+#[derive(Clone, Copy)]
+struct Base<'a> {
+    data: &'a [Datum],
+    width: usize,
+    partitions: &'a [PartitionId],
+}
+
+impl Base<'_> {
+    fn len(&self) -> usize {
+        self.partitions.len()
+    }
+}
+
 /// What legs are evaluated against.
 #[derive(Clone, Copy)]
 pub struct World<'a> {
@@ -90,21 +108,13 @@ impl Legs {
         let inline = HashMap::from_iter([("counting_order".to_owned(), orders)]);
         let plan = planner.logical(&catalog.bound("leg", &parameters))?;
         let branches = relations(&plan, &mut dictionaries.names, &inline)?;
-        let mut sources: Vec<LegSource> = Vec::new();
-        for branch in branches {
-            let used = used_inputs(&branch);
-            match sources.iter_mut().find(|source| reads_alike(&source.branches[0], &branch)) {
-                Some(source) => {
-                    source.used.iter_mut().zip(used).for_each(|(any, used)| *any |= used);
-                    source.branches.push(branch);
-                }
-                None => sources.push(LegSource {
-                    table: schema.table(&branch.source).id,
-                    branches: vec![branch],
-                    used,
-                }),
-            }
-        }
+        let branch = |relation: Relation| Branch {
+            table: schema.table(&relation.source).id,
+            used: used_inputs(&relation, relation.columns.iter().chain([&relation.filter])),
+            filtered: used_inputs(&relation, [&relation.filter]),
+            shares: false,
+            relation,
+        };
         let fields = plan.schema().fields();
         let names: Vec<String> = fields.iter().map(|field| field.name().clone()).collect();
         let column = |name: &str| {
@@ -123,35 +133,50 @@ impl Legs {
             sums: (0..names.len()).filter(|&at| !is_text(fields[at].data_type())).collect(),
             names,
         };
-        Ok(Legs { sources, columns })
+        let mut branches: Vec<Branch> = branches.into_iter().map(branch).collect();
+        for at in 1..branches.len() {
+            let (before, relation) = (&branches[at - 1].relation, &branches[at].relation);
+            branches[at].shares = before.source == relation.source
+                && before.inputs == relation.inputs
+                && before.lookups == relation.lookups;
+        }
+        Ok(Legs { branches, columns })
     }
 
-    /// Hands out the legs of base rows, a batch a branch of the union.
+    /// Hands out the legs of base rows: of so many rows after another, a batch a branch of the union.
     pub fn evaluate(&self, table: TableId, rows: &RowSet, world: World, take: &mut dyn FnMut(&LegBatch)) {
-        if rows.is_empty() {
-            return;
-        }
         let width = world.tables.schema().tables[table].columns.len();
+        let data = rows.data.chunks(BATCH_ROWS * width);
+        for (data, partitions) in data.zip(rows.partitions.chunks(BATCH_ROWS)) {
+            self.evaluate_batch(table, Base { data, width, partitions }, world, take);
+        }
+    }
+
+    fn evaluate_batch(&self, table: TableId, rows: Base, world: World, take: &mut dyn FnMut(&LegBatch)) {
         let mut kept = Vec::new();
-        for source in self.sources.iter().filter(|source| source.table == table) {
-            let inputs = inputs(source, rows, width, world);
-            for branch in &source.branches {
-                let filter = branch.filter.evaluate(&inputs, rows.len());
-                kept.clear();
-                kept.extend((0..rows.len()).filter(|&row| filter.get(row) == 1));
-                if kept.is_empty() {
-                    continue;
-                }
-                let lanes: Vec<Lane> =
-                    branch.columns.iter().map(|scalar| scalar.evaluate(&inputs, rows.len())).collect();
-                take(&LegBatch { lanes: &lanes, rows: &kept, partitions: &rows.partitions });
+        let mut inputs = Inputs::default();
+        for branch in self.branches.iter().filter(|branch| branch.table == table) {
+            if !branch.shares {
+                inputs = Inputs::new(&branch.relation);
             }
+            inputs.read(&branch.filtered, &branch.relation, rows, world);
+            let filter = branch.relation.filter.evaluate(&inputs.columns, rows.len());
+            kept.clear();
+            kept.extend((0..rows.len()).filter(|&row| filter.get(row) == 1));
+            if kept.is_empty() {
+                continue;
+            }
+            drop(filter);
+            inputs.read(&branch.used, &branch.relation, rows, world);
+            let lane = |scalar: &Scalar| scalar.evaluate(&inputs.columns, rows.len());
+            let lanes: Vec<Lane> = branch.relation.columns.iter().map(lane).collect();
+            take(&LegBatch { lanes: &lanes, rows: &kept, partitions: rows.partitions });
         }
     }
 
     /// Hands out the legs of all rows there are, those of one account one after another.
     pub fn each(&self, world: World, take: &mut dyn FnMut(&LegBatch)) {
-        let mut tables: Vec<TableId> = self.sources.iter().map(|source| source.table).collect();
+        let mut tables: Vec<TableId> = self.branches.iter().map(|branch| branch.table).collect();
         tables.sort_unstable();
         tables.dedup();
         let mut set = RowSet::default();
@@ -190,11 +215,10 @@ impl Legs {
 
     /// The column of a table by which its legs look up the relation `instrument`.
     pub fn reads_instrument(&self, table: TableId) -> Option<usize> {
-        self.sources.iter().filter(|source| source.table == table).find_map(|source| {
-            let branch = &source.branches[0];
-            let lookup = branch.lookups.iter().find(|lookup| lookup.relation == "instrument")?;
+        self.branches.iter().filter(|branch| branch.table == table).find_map(|branch| {
+            let lookup = branch.relation.lookups.iter().find(|lookup| lookup.relation == "instrument")?;
             match lookup.keys[0].1 {
-                Scalar::Column(input) => Some(branch.inputs[input].column),
+                Scalar::Column(input) => Some(branch.relation.inputs[input].column),
                 _ => panic!("legs look an instrument up by a column"),
             }
         })
@@ -205,44 +229,54 @@ fn is_text(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
 }
 
-fn reads_alike(a: &Relation, b: &Relation) -> bool {
-    a.source == b.source && a.inputs == b.inputs && a.lookups == b.lookups
-}
-
-fn used_inputs(relation: &Relation) -> Vec<bool> {
+/// The inputs that these read, and those by which they are looked up.
+fn used_inputs<'a>(relation: &Relation, scalars: impl IntoIterator<Item = &'a Scalar>) -> Vec<bool> {
     let mut used = vec![false; relation.inputs.len()];
-    let mut mark = |scalar: &Scalar| scalar.columns(&mut |column| used[column] = true);
-    relation.columns.iter().for_each(&mut mark);
-    mark(&relation.filter);
-    relation.lookups.iter().flat_map(|lookup| &lookup.keys).for_each(|(_, scalar)| mark(scalar));
+    scalars.into_iter().for_each(|scalar| scalar.columns(&mut |column| used[column] = true));
+    // A lookup's keys stand before what it gives.
+    for at in (0..used.len()).rev().filter(|&at| relation.inputs[at].lookup.is_some()) {
+        let lookup = relation.inputs[at].lookup.expect("it was just seen");
+        if used[at] {
+            let keys = relation.lookups[lookup].keys.iter();
+            keys.for_each(|(_, scalar)| scalar.columns(&mut |column| used[column] = true));
+        }
+    }
     used
 }
 
-fn inputs(source: &LegSource, rows: &RowSet, width: usize, world: World) -> Vec<Vec<Datum>> {
-    let World { broadcasts, tables, snapshot } = world;
-    let LegSource { branches, used, .. } = source;
-    let relation = &branches[0];
-    let mut found: Vec<Option<Vec<u32>>> = vec![None; relation.lookups.len()];
-    let mut inputs: Vec<Vec<Datum>> = Vec::with_capacity(relation.inputs.len());
-    for (at, input) in relation.inputs.iter().enumerate() {
-        let column = match input.lookup {
-            _ if !used[at] => Vec::new(),
-            None => rows.data.iter().skip(input.column).step_by(width).copied().collect(),
-            Some(lookup) => {
-                let numbers = found[lookup].get_or_insert_with(|| {
-                    find(&relation.lookups[lookup], &inputs, rows.len(), &broadcasts.all, tables)
-                });
-                let value = reader(
-                    &relation.lookups[lookup].relation,
-                    input.column,
-                    &broadcasts.all,
-                    tables,
-                    snapshot,
-                );
-                numbers.iter().map(|&number| if number == NOWHERE { NULL } else { value(number) }).collect()
-            }
-        };
-        inputs.push(column);
+/// What a relation reads of some base rows, column by column.
+#[derive(Default)]
+struct Inputs {
+    /// Empty where nothing asked for it yet.
+    columns: Vec<Vec<Datum>>,
+    /// By lookup: the rows it finds.
+    found: Vec<Option<Vec<u32>>>,
+}
+
+impl Inputs {
+    fn new(relation: &Relation) -> Inputs {
+        Inputs { columns: vec![Vec::new(); relation.inputs.len()], found: vec![None; relation.lookups.len()] }
     }
-    inputs
+
+    fn read(&mut self, wanted: &[bool], relation: &Relation, rows: Base, world: World) {
+        let World { broadcasts, tables, snapshot } = world;
+        let Inputs { columns, found } = self;
+        for (at, input) in relation.inputs.iter().enumerate() {
+            if !wanted[at] || !columns[at].is_empty() {
+                continue;
+            }
+            columns[at] = match input.lookup {
+                None => rows.data.iter().skip(input.column).step_by(rows.width).copied().collect(),
+                Some(lookup) => {
+                    let name = &relation.lookups[lookup].relation;
+                    let find =
+                        || find(&relation.lookups[lookup], columns, rows.len(), &broadcasts.all, tables);
+                    let numbers = found[lookup].get_or_insert_with(find);
+                    let value = reader(name, input.column, &broadcasts.all, tables, snapshot);
+                    let or_null = |&number: &u32| if number == NOWHERE { NULL } else { value(number) };
+                    numbers.iter().map(or_null).collect()
+                }
+            };
+        }
+    }
 }

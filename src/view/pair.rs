@@ -10,9 +10,13 @@ use crate::table::Domain;
 
 pub type Pair = u32;
 
+const NONE: Pair = Pair::MAX;
+
 #[derive(Default)]
 pub struct Pairs {
     numbers: HashMap<(Code, Code), Pair>,
+    /// By the number of an instrument: its pair with itself, the one nearly all legs have.
+    alone: Vec<Pair>,
     /// The codes of the instrument a leg is grouped by, and of the one it is valued by.
     members: Vec<(Code, Code)>,
     /// The same as dense numbers of instruments.
@@ -25,8 +29,13 @@ pub struct Pairs {
 impl Pairs {
     /// The number of a pair, which is new the first time it is seen.
     pub fn number(&mut self, instrument: Code, priced_as: Code, instruments: &Domain) -> Pair {
-        let Pairs { numbers, members, places, grouped, valued } = self;
-        *numbers.entry((instrument, priced_as)).or_insert_with(|| {
+        let place = if instrument == priced_as { instruments.find(instrument) } else { None };
+        let known = place.and_then(|place| self.alone.get(place as usize));
+        if let Some(&pair) = known.filter(|&&pair| pair != NONE) {
+            return pair;
+        }
+        let Pairs { numbers, members, places, grouped, valued, alone } = self;
+        let pair = *numbers.entry((instrument, priced_as)).or_insert_with(|| {
             let pair = members.len() as Pair;
             members.push((instrument, priced_as));
             let place = |code: Code| instruments.find(code).expect("a leg's instruments are known");
@@ -39,7 +48,14 @@ impl Pairs {
                 lists[number].push(pair);
             }
             pair
-        })
+        });
+        if let Some(place) = place.map(|place| place as usize) {
+            if alone.len() <= place {
+                alone.resize(place + 1, NONE);
+            }
+            alone[place] = pair;
+        }
+        pair
     }
 
     pub fn len(&self) -> usize {

@@ -29,6 +29,9 @@ pub type ShapeKey = (String, Parameters);
 /// The fields of orders that tell net positions apart, as columns of legs.
 pub type Fields = Vec<usize>;
 
+/// Legs that wait for the end of the tick in net positions that no view reads: two megabytes.
+const LEGS_WAITING_MAX: usize = 8_192;
+
 /// Legs read no price, so any currency's relations serve them.
 const LEGS_CURRENCY: &str = "USD";
 
@@ -87,7 +90,7 @@ impl Shared {
             let fields: Vec<Fields> = self.arrangements.keys().cloned().collect();
             fields.iter().for_each(|fields| self.arrange(fields, tables, snapshot));
         } else {
-            self.move_legs(delta, changes, tables, snapshot);
+            self.move_legs(delta, changes, read, tables, snapshot);
         }
         let regroup = !anew && self.commit(read);
         let mut forgotten = HashSet::new();
@@ -213,7 +216,14 @@ impl Shared {
     /// Legs read what instruments declare, so those of rows that went are taken back as they were read
     /// before, those of rows that came are added as they are read now, and those of rows that read an
     /// instrument that changed are both.
-    fn move_legs(&mut self, delta: &Delta, changes: &BaseChanges, tables: &Tables, snapshot: &Snapshot) {
+    fn move_legs(
+        &mut self,
+        delta: &Delta,
+        changes: &BaseChanges,
+        read: &dyn Fn(&Fields) -> bool,
+        tables: &Tables,
+        snapshot: &Snapshot,
+    ) {
         let instrument = snapshot.schema.table("base.instrument");
         let id = instrument.column("instrument_id");
         let declared = &delta.tables[instrument.id];
@@ -231,19 +241,19 @@ impl Shared {
             all.filter_map(|table| self.reread(table, &declared, delta, tables)).collect()
         };
         for (table, rows) in delta.tables.iter().enumerate() {
-            self.add_legs(table, &rows.gone, -1, tables, snapshot);
+            self.add_legs(table, &rows.gone, -1, read, tables, snapshot);
         }
         for (table, reading, come) in &reread {
-            self.add_legs(*table, reading, -1, tables, snapshot);
-            self.add_legs(*table, come, 1, tables, snapshot);
+            self.add_legs(*table, reading, -1, read, tables, snapshot);
+            self.add_legs(*table, come, 1, read, tables, snapshot);
         }
         self.update_broadcasts(changes, tables, snapshot);
         for (table, rows) in delta.tables.iter().enumerate() {
-            self.add_legs(table, &rows.come, 1, tables, snapshot);
+            self.add_legs(table, &rows.come, 1, read, tables, snapshot);
         }
         for (table, reading, come) in &reread {
-            self.add_legs(*table, reading, 1, tables, snapshot);
-            self.add_legs(*table, come, -1, tables, snapshot);
+            self.add_legs(*table, reading, 1, read, tables, snapshot);
+            self.add_legs(*table, come, -1, read, tables, snapshot);
         }
     }
 
@@ -274,14 +284,19 @@ impl Shared {
         table: TableId,
         rows: &RowSet,
         weight: Datum,
+        read: &dyn Fn(&Fields) -> bool,
         tables: &Tables,
         snapshot: &Snapshot,
     ) {
         let Shared { legs, broadcasts, arrangements, pairs, .. } = self;
         let world = World { broadcasts: &broadcasts[LEGS_CURRENCY], tables, snapshot };
         legs.evaluate(table, rows, world, &mut |batch| {
-            for arrangement in arrangements.values_mut() {
+            for (fields, arrangement) in &mut *arrangements {
                 arrangement.add(batch, weight, &legs.columns, pairs, &tables.instruments);
+                // Of a load's many legs few wait at a time.
+                if arrangement.waiting() >= LEGS_WAITING_MAX && !read(fields) {
+                    arrangement.commit_unread();
+                }
             }
         });
     }

@@ -1,3 +1,4 @@
+mod ahead;
 mod bench;
 mod console;
 mod decode;
@@ -16,4 +17,5 @@ mod session;
 mod slt;
 mod snapshots;
 mod tick_trace;
+mod topics;
 mod wire;

@@ -10,6 +10,7 @@ use tickview::delta::{Changes, Op};
 use tickview::dictionary::Dictionaries;
 use tickview::ingest::market::{Market, MarketConfig};
 use tickview::ingest::source::{Cut, Source};
+use tickview::schedule::Engine;
 use tickview::schema::{Schema, Table, Type};
 
 const MINUTE_US: i64 = 60 * SECOND_US;
@@ -464,5 +465,45 @@ fn versions_of_a_key_rise() {
                 }
             }
         }
+    }
+}
+
+/// How many rows each size has, counted at a tenth of its accounts, holdings and orders.
+#[test]
+fn a_scale_has_the_rows_it_announces() {
+    let million = 1_000_000;
+    for (config, holdings, orders, instruments) in [
+        (MarketConfig::default(), million, 2 * million, 5_000),
+        (MarketConfig::full(), 25 * million, 50 * million, 5_000),
+    ] {
+        let rows = |per_account: u32| u64::from(config.accounts) * u64::from(per_account);
+        assert!(rows(config.holdings_per_account) >= holdings && rows(config.orders_per_account) >= orders);
+        assert!(config.instruments >= instruments);
+
+        let small = MarketConfig {
+            accounts: config.accounts / 100,
+            holdings_per_account: config.holdings_per_account / 10,
+            orders_per_account: config.orders_per_account / 10,
+            instruments: config.instruments / 10,
+            ..config
+        };
+        let mut engine = Engine::new();
+        let dictionaries = Arc::clone(engine.dictionaries());
+        let mut market = Market::new(small.clone(), engine.schema(), dictionaries);
+        loop {
+            let cut = market.cut(small.start, 50_000).unwrap();
+            let ready = cut.caught_up;
+            engine.tick(small.start, cut).unwrap();
+            if ready {
+                break;
+            }
+        }
+        let len = |table: &str| engine.tables().len(engine.schema().table(table).id) as u64;
+        let rows = |per_account: u32| u64::from(small.accounts) * u64::from(per_account);
+        assert!(len("base.sod_holding") >= rows(small.holdings_per_account));
+        assert_eq!(len("base.order_events"), rows(small.orders_per_account));
+        assert_eq!(engine.tables().held(), 0);
+        // A few are declared late, and cash comes on top.
+        assert!(len("base.instrument") * 100 >= u64::from(small.instruments) * 95);
     }
 }

@@ -119,6 +119,38 @@ fn the_desk_is_all_good() {
 }
 
 #[test]
+fn a_cut_tells_the_newest_of_each_topic_and_the_time_of_the_recording() {
+    let recording = Recording::new(&[
+        ("base.price.ndjson", [price(1, 1), price(9, 2), price(4, 3)].concat().as_bytes()),
+        ("base.business-date.ndjson", business_date(0, 1).as_bytes()),
+    ]);
+    let schema = Schema::base();
+    let at = |second: i64| NINE_US + second * SECOND_US;
+    let newest = |cut: &Cut| -> Vec<(String, Timestamp)> {
+        cut.newest.iter().map(|&(table, time)| (schema.tables[table].topic.clone(), time)).collect()
+    };
+    let (date, price) = ("base.business-date".to_owned(), "base.price".to_owned());
+
+    let all = recording.open(None).cut(0, usize::MAX).unwrap();
+    assert_eq!(newest(&all), [(date.clone(), at(0)), (price.clone(), at(9))]);
+    assert_eq!((all.source_time, all.ended), (Some(at(9)), true));
+
+    let mut paced = recording.open(Some(2.0));
+    let cuts: Vec<Cut> = (0..6).map(|second| paced.cut(second * SECOND_US, 10).unwrap()).collect();
+    let told: Vec<_> = cuts.iter().map(|cut| (newest(cut), cut.source_time.unwrap(), cut.ended)).collect();
+    let expected = [
+        (vec![(date, at(0))], at(0), false),
+        (vec![(price.clone(), at(1))], at(2), false),
+        (vec![], at(4), false),
+        (vec![], at(6), false),
+        (vec![], at(8), false),
+        // What stands behind a later record comes with it, and the time stops with the last.
+        (vec![(price, at(9))], at(9), true),
+    ];
+    assert_eq!(told, expected);
+}
+
+#[test]
 fn files_merge_by_time_then_topic_then_line() {
     // The price of second 1 stands behind one of second 5 in its file, and so comes after it.
     let recording = Recording::new(&[

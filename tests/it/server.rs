@@ -422,6 +422,24 @@ async fn the_metrics_have_names_and_descriptions() {
     running.stop().await;
 }
 
+#[tokio::test]
+async fn the_metrics_tell_how_far_each_topic_lags() {
+    let running = start(market(), Options { stop_after_ticks: Some(3) }).await;
+    while !running.desk.status().ready {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(1_300)).await;
+    let answer = running.get("/metrics").await;
+    let lag_s = |topic: &str| {
+        let name = format!("tickview_source_lag_seconds{{topic=\"{topic}\"}} ");
+        let line = answer.lines().find_map(|line| line.strip_prefix(&name));
+        line.unwrap_or_else(|| panic!("{name} is missing from {answer}")).parse::<f64>().unwrap()
+    };
+    assert!(lag_s("base.price") < 60.0);
+    assert!((3_600.0..3_660.0).contains(&lag_s("base.business-date")));
+    running.stop().await;
+}
+
 /// Drives ticks that cost `cost_ms` under steady load and returns the longest a change waits, in ms.
 fn longest_wait(cost_ms: i64) -> i64 {
     let mut pace = Pace::default();

@@ -1,7 +1,9 @@
 //! The rows of one cut, table by table, and the shape of each row. Knows the schema's order of columns.
 
-use crate::datum::Datum;
+use crate::clock::Timestamp;
+use crate::datum::{Datum, NULL};
 use crate::delta::Changes;
+use crate::ingest::source::Cut;
 use crate::schema::{Schema, Table};
 
 /// The tables the market fills, with their columns in the order in which rows are written here.
@@ -147,6 +149,8 @@ impl Topic {
 pub(super) struct Batch {
     changes: Vec<Changes>,
     records: usize,
+    /// By topic: the greatest event time of its records.
+    newest: [Datum; TABLES.len()],
 }
 
 impl Batch {
@@ -164,12 +168,20 @@ impl Batch {
                 Changes::new(table)
             })
             .collect();
-        Batch { changes, records: 0 }
+        Batch { changes, records: 0, newest: [NULL; TABLES.len()] }
+    }
+
+    /// Makes room for so many records of a topic.
+    pub(super) fn reserve(&mut self, topic: Topic, records: usize) {
+        self.changes[topic as usize].reserve(records);
     }
 
     pub(super) fn upsert(&mut self, topic: Topic, row: &[Datum]) {
         self.changes[topic as usize].upsert(row);
         self.records += 1;
+        // Every table ends with its event time, which is never null: the least of all datums.
+        let newest = &mut self.newest[topic as usize];
+        *newest = (*newest).max(row[row.len() - 1]);
     }
 
     pub(super) fn delete(&mut self, topic: Topic, table: &Table, key: &[Datum]) {
@@ -182,7 +194,11 @@ impl Batch {
         self.records
     }
 
-    pub(super) fn into_changes(self) -> Vec<Changes> {
-        self.changes.into_iter().filter(|changes| !changes.is_empty()).collect()
+    /// The records as a cut, which says nothing yet of the source they are from.
+    pub(super) fn into_cut(self) -> Cut {
+        let newest = self.changes.iter().zip(self.newest).filter(|&(_, time)| time != NULL);
+        let newest = newest.map(|(changes, time)| (changes.table, time as Timestamp)).collect();
+        let changes = self.changes.into_iter().filter(|changes| !changes.is_empty()).collect();
+        Cut { changes, newest, ..Cut::default() }
     }
 }

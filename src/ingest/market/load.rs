@@ -95,9 +95,15 @@ impl Load {
         batch: &mut Batch,
         records_max: usize,
     ) {
+        let mut reserved = None;
         while !self.is_done() && batch.records() < records_max {
             let topic = SEQUENCE[self.stage];
             let before = batch.records();
+            if reserved != Some(topic) {
+                let left = (self.total[topic as usize] - self.done[topic as usize]) as usize;
+                batch.reserve(topic, left.min(records_max - before));
+                reserved = Some(topic);
+            }
             let more = match topic {
                 Topic::Instrument => self.instrument(world, quality, batch),
                 Topic::Account => self.account(world, quality, batch),

@@ -154,14 +154,13 @@ impl Source for Market {
         if !self.load.is_done() {
             self.load.run(&mut self.world, &self.quality, keys, &mut batch, records_max);
             return Ok(Cut {
-                changes: batch.into_changes(),
                 caught_up: self.load.is_done(),
                 more: true,
                 progress: self.load.progress(&self.schema),
-                ..Cut::default()
+                ..batch.into_cut()
             });
         }
         let more = self.live.run(&mut self.world, &mut self.quality, keys, &mut batch, now, records_max);
-        Ok(Cut { changes: batch.into_changes(), caught_up: true, more, ..Cut::default() })
+        Ok(Cut { caught_up: true, more, ..batch.into_cut() })
     }
 }

@@ -55,6 +55,9 @@ impl World {
         let positions = (config.holdings_per_account as usize).min(instruments.len());
         let accounts = accounts(config.seed, config.accounts as usize, positions, &classes, names);
         let desks = accounts.iter().map(|_| Desk::new(business_date as i32)).collect();
+        let order_table = schema.table(Topic::Order.table()).id;
+        let orders = config.accounts as usize * config.orders_per_account as usize;
+        Keys::reserve(&mut dictionaries.keys[order_table], orders);
         World {
             config,
             codes,
@@ -68,7 +71,7 @@ impl World {
             business_date_version: 0,
             order_keys: Keys::new(b'O'),
             movement_keys: Keys::new(b'M'),
-            order_table: schema.table(Topic::Order.table()).id,
+            order_table,
             movement_table: schema.table(Topic::Movement.table()).clone(),
         }
     }
