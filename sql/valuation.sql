@@ -47,6 +47,28 @@ FROM (
   LEFT JOIN base.fx_rate sod_from_usd_inverse ON sod_from_usd_inverse.from_currency = $currency AND sod_from_usd_inverse.to_currency = 'USD' AND sod_from_usd_inverse.rate_type = 'SOD'
 );
 
+-- What one unit of a currency is worth in another at live rates: by the rule of `fx`, for every ordered pair.
+CREATE VIEW fx_between AS
+SELECT
+  p.from_currency,
+  p.to_currency,
+  CASE WHEN p.from_currency = p.to_currency THEN CAST(1 AS DECIMAL(38, 12)) ELSE COALESCE(
+    CAST(direct.rate AS DECIMAL(38, 12)),
+    quotient12(1, inverse.rate),
+    round12(
+      CASE WHEN p.from_currency = 'USD' THEN CAST(1 AS DECIMAL(38, 12))
+           ELSE COALESCE(CAST(to_usd.rate AS DECIMAL(38, 12)), quotient12(1, to_usd_inverse.rate)) END,
+      CASE WHEN p.to_currency = 'USD' THEN CAST(1 AS DECIMAL(38, 12))
+           ELSE COALESCE(CAST(from_usd.rate AS DECIMAL(38, 12)), quotient12(1, from_usd_inverse.rate)) END))
+  END AS rate
+FROM system.currency_pair p
+LEFT JOIN base.fx_rate direct ON direct.from_currency = p.from_currency AND direct.to_currency = p.to_currency AND direct.rate_type = 'LIVE'
+LEFT JOIN base.fx_rate inverse ON inverse.from_currency = p.to_currency AND inverse.to_currency = p.from_currency AND inverse.rate_type = 'LIVE'
+LEFT JOIN base.fx_rate to_usd ON to_usd.from_currency = p.from_currency AND to_usd.to_currency = 'USD' AND to_usd.rate_type = 'LIVE'
+LEFT JOIN base.fx_rate to_usd_inverse ON to_usd_inverse.from_currency = 'USD' AND to_usd_inverse.to_currency = p.from_currency AND to_usd_inverse.rate_type = 'LIVE'
+LEFT JOIN base.fx_rate from_usd ON from_usd.from_currency = 'USD' AND from_usd.to_currency = p.to_currency AND from_usd.rate_type = 'LIVE'
+LEFT JOIN base.fx_rate from_usd_inverse ON from_usd_inverse.from_currency = p.to_currency AND from_usd_inverse.to_currency = 'USD' AND from_usd_inverse.rate_type = 'LIVE';
+
 -- Every instrument that any topic names. An undeclared one of three letters A-Z is cash in that currency;
 -- of any other undeclared one nothing is known yet.
 CREATE VIEW instrument AS

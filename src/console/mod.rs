@@ -26,8 +26,8 @@ use crate::table::is_currency_code;
 use crate::table::snapshot::Snapshot;
 
 /// The shipped relations a query can read, each after those it reads itself.
-pub const RELATIONS: [&str; 8] =
-    ["fx", "instrument", "quote", "unit", "account", "counting_order", "leg", "direction"];
+pub const RELATIONS: [&str; 9] =
+    ["fx", "fx_between", "instrument", "quote", "unit", "account", "counting_order", "leg", "direction"];
 
 /// What one query may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

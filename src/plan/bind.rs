@@ -36,12 +36,21 @@ pub const GROUP_FIELDS: [&str; 19] = [
 ];
 
 /// The views that are served, with their titles.
-pub const VIEWS: [(&str, &str, Kind); 4] = [
+pub const VIEWS: [(&str, &str, Kind); 5] = [
     ("account_overview", "Account Overview", Kind::Grouped),
     ("holdings", "Holdings", Kind::Rows),
     ("orders", "Orders", Kind::Rows),
+    ("cash_only", "Cash-Only", Kind::Grouped),
     ("pid_carve_out", "PID Carve-Out", Kind::Grouped),
 ];
+
+/// The fields a grouped view is grouped by unless its user says otherwise.
+pub fn default_group_by(view: &str) -> &'static [&'static str] {
+    match view {
+        "cash_only" => &["account_id", "currency"],
+        _ => &["sector"],
+    }
+}
 
 /// Which of a view's measures or columns are shown, in order, of what exists at a snapshot.
 ///
@@ -167,6 +176,15 @@ pub fn kind_of(name: &str) -> Kind {
 
 /// The title of a measure or view field, such as `MV current`.
 pub fn title(name: &str) -> String {
+    // Cash: what it is in, then the exposure.
+    match name {
+        "sod" => return "Local SOD".to_owned(),
+        "current" | "expected" => return format!("Local {name}"),
+        "sod_base" => return "Base SOD".to_owned(),
+        "current_base" => return "Base current".to_owned(),
+        "expected_base" => return "Base expected".to_owned(),
+        _ => {}
+    }
     let words: Vec<String> = name
         .split('_')
         .enumerate()
@@ -235,6 +253,13 @@ pub fn doc(name: &str, kind: &MeasureKind) -> String {
         (_, "day_pnl_price") => "What price changes since the start of day made of its holdings.",
         (_, "day_pnl_fx") => "What currency changes since the start of day made of its holdings.",
         (_, "day_pnl_trading") => "What the day's fills are worth now, less what they cost.",
+        ("sod" | "current" | "expected", name) if name.ends_with("_base") => {
+            "Cash in the account's base currency at live rates; by account only."
+        }
+        (_, "sod") => "Cash at the start of the day; by currency only.",
+        (_, "current") => "Cash with the day's movements and fills; by currency only.",
+        (_, "expected") => "Current cash and what open orders with a limit will move; by currency only.",
+        (_, "overdrawn") => "Accounts' nets of a currency that are expected to be negative.",
         (_, "holdings") => "Start-of-day holdings that are not zero.",
         (_, "orders") => "Orders that count today.",
         (_, "live_orders") => "Orders that are still open.",

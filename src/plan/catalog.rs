@@ -32,11 +32,12 @@ use super::scan::{Leaf, System};
 use crate::error::Result;
 use crate::schema::Schema;
 
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     include_str!("../../sql/valuation.sql"),
     include_str!("../../sql/legs.sql"),
     include_str!("../../sql/views/account_overview.sql"),
     include_str!("../../sql/views/pid_carve_out.sql"),
+    include_str!("../../sql/views/cash_only.sql"),
     include_str!("../../sql/views/holdings.sql"),
     include_str!("../../sql/views/orders.sql"),
 ];

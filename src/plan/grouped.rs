@@ -2,12 +2,12 @@
 //!
 //! The compiler's additions happen here, in the syntax tree: group fields go into a part's inner grain,
 //! its output and its GROUP BY; the last SELECT joins the parts on them; `graded` becomes a value and a
-//! quality. It plans nothing and computes nothing.
+//! quality, `per` a value or none by the fields of the level. It plans nothing and computes nothing.
 
 use sqlparser::ast::{
     BinaryOperator, CaseWhen, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr,
     Ident, Join, JoinConstraint, JoinOperator, ObjectName, Query, Select, SelectItem, SetExpr, TableFactor,
-    Value, VisitMut, VisitorMut,
+    Value, VisitMut, VisitorMut, visit_relations,
 };
 
 use super::catalog::{Catalog, Parameters};
@@ -31,6 +31,15 @@ pub struct Measure {
     pub kind: MeasureKind,
     /// The exposure the measure belongs to; `None` is shown whatever the exposures.
     pub basis: Option<Basis>,
+    /// It has a value only at levels with one of these fields in their path; with none named, at all.
+    pub per: Vec<String>,
+}
+
+impl Measure {
+    /// Whether the measure has a value at the level of these fields.
+    pub fn is_defined<Field: AsRef<str>>(&self, fields: &[Field]) -> bool {
+        self.per.is_empty() || self.per.iter().any(|per| fields.iter().any(|field| field.as_ref() == per))
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -129,9 +138,36 @@ impl GroupedView {
         query
     }
 
+    /// Whether a part reads a relation.
+    pub fn reads(&self, catalog: &Catalog, relation: &str) -> bool {
+        let is_read = |part: &String| {
+            let found = visit_relations(catalog.query(part), |name| match name.to_string() == relation {
+                true => std::ops::ControlFlow::Break(()),
+                false => std::ops::ControlFlow::Continue(()),
+            });
+            found.is_break()
+        };
+        self.parts.iter().any(is_read)
+    }
+
     /// The measures over the parts of one level: `g0`, …, then each measure that is no weight, graded ones
-    /// followed by their quality.
-    pub fn measures_by(&self, catalog: &Catalog, view: &str, levels: usize) -> Query {
+    /// followed by their quality. Those without a value at the level are null, with nothing amiss.
+    pub fn measures_by<Field: AsRef<str>>(&self, catalog: &Catalog, view: &str, fields: &[Field]) -> Query {
+        self.measures_where(catalog, view, fields.len(), &|measure| measure.is_defined(fields))
+    }
+
+    /// The same over parts without groups, every measure as it is where it has a value.
+    pub fn measures(&self, catalog: &Catalog, view: &str) -> Query {
+        self.measures_where(catalog, view, 0, &|_| true)
+    }
+
+    fn measures_where(
+        &self,
+        catalog: &Catalog,
+        view: &str,
+        levels: usize,
+        is_defined: &dyn Fn(&Measure) -> bool,
+    ) -> Query {
         let mut query = catalog.query(view).clone();
         if let [SelectItem::Wildcard(_)] = select_of(&query).projection.as_slice() {
             let base = factor_name(&select_of(&query).from[0].relation);
@@ -149,8 +185,7 @@ impl GroupedView {
             items
                 .push(SelectItem::ExprWithAlias { expr: compound(&first, &field), alias: Ident::new(field) });
         }
-        for (name, expr) in self.outputs() {
-            let mut expr = expr;
+        for (name, mut expr) in self.outputs_where(is_defined) {
             // A part without a row for a group has nothing to count there.
             let _ = expr.visit(&mut OrZero { nullable: &self.nullable });
             items.push(SelectItem::ExprWithAlias { expr, alias: Ident::new(name) });
@@ -160,15 +195,25 @@ impl GroupedView {
     }
 
     /// Every computed column with its expression over the parts' columns.
-    pub fn outputs(&self) -> Vec<(String, Expr)> {
+    fn outputs_where(&self, is_defined: &dyn Fn(&Measure) -> bool) -> Vec<(String, Expr)> {
         let mut outputs = Vec::new();
         for measure in &self.measures {
+            let defined = is_defined(measure);
+            // The expression stays for its type.
+            let value = |expr: Expr| match defined {
+                true => expr,
+                false => case(vec![(Expr::Value(Value::Boolean(false).into()), expr)], null()),
+            };
             match &measure.kind {
-                MeasureKind::Plain(expr) => outputs.push((measure.name.clone(), expr.clone())),
+                MeasureKind::Plain(expr) => outputs.push((measure.name.clone(), value(expr.clone()))),
                 MeasureKind::Weight { .. } => {}
-                MeasureKind::Graded { value, positions, unpriced, stale } => {
-                    outputs.push((measure.name.clone(), graded_value(value, positions, unpriced)));
-                    outputs.push((format!("{}{QUALITY}", measure.name), grade(positions, unpriced, stale)));
+                MeasureKind::Graded { value: graded, positions, unpriced, stale } => {
+                    outputs.push((measure.name.clone(), value(graded_value(graded, positions, unpriced))));
+                    let quality = match defined {
+                        true => grade(positions, unpriced, stale),
+                        false => number(QUALITY_OK),
+                    };
+                    outputs.push((format!("{}{QUALITY}", measure.name), quality));
                 }
             }
         }
@@ -257,7 +302,15 @@ fn measure(item: &SelectItem) -> Measure {
             || name.strip_suffix("_base").unwrap_or(&name).ends_with(&format!("_{suffix}"))
             || name == format!("{suffix}_base")
     });
-    let kind = match expr {
+    let (per, expr) = match expr {
+        Expr::Function(function) if function.name.to_string() == "per" => {
+            let mut per = arguments(function);
+            let value = per.pop().expect("per takes fields and a value");
+            (per.iter().map(Expr::to_string).collect(), value)
+        }
+        other => (Vec::new(), other.clone()),
+    };
+    let kind = match &expr {
         Expr::Function(function) if function.name.to_string() == "graded" => {
             let mut arguments = arguments(function).into_iter();
             let mut next = || arguments.next().expect("graded takes a value and three counts");
@@ -268,7 +321,7 @@ fn measure(item: &SelectItem) -> Measure {
         }
         other => MeasureKind::Plain(other.clone()),
     };
-    Measure { name, kind, basis }
+    Measure { name, kind, basis, per }
 }
 
 pub(super) fn arguments(function: &Function) -> Vec<Expr> {

@@ -4,6 +4,8 @@
 //! aggregate of a part is split into such products; `h` reads legs or their nets, `g` only relations that
 //! are the same for every account. Prices are among the latter, so they come last.
 //! `GREATEST(0, h·g)` is split by the signs of both: it equals `h⁺·g⁺ + h⁻·g⁻`.
+//! What decides which row of a relation is looked up, or which rows are added up together, has to be known
+//! of each row: look-ups that keys of others read, or inner groups, belong to the row and so to `h`.
 
 use std::sync::Arc;
 
@@ -23,6 +25,10 @@ use crate::error::{Error, Result};
 pub struct Part {
     /// The columns of a leg by which rows are netted before `h` is applied; `None` where `h` is linear.
     pub net_by: Option<Vec<usize>>,
+    /// Columns that a row has beside those of its leg, and which are numbered after these.
+    pub beside: Vec<Beside>,
+    /// The rows that count, where that is known of a row by itself.
+    pub filter: Option<Scalar>,
     pub factored: Factored,
     /// What the part's rows are: functions of the aggregates.
     pub outputs: Vec<(String, Scalar)>,
@@ -30,11 +36,21 @@ pub struct Part {
     pub nested: Option<Nested>,
 }
 
+/// A column of the row of a relation that a leg finds by one of its own columns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Beside {
+    pub relation: String,
+    /// The column of a leg that it is found by.
+    pub by: usize,
+    pub column: usize,
+}
+
 /// Sums of products, and least and greatest values of what is present.
 #[derive(Debug, Clone, Default)]
 pub struct Factored {
     /// What is kept for each pair of instruments: sums of `h` over legs, or over nets.
-    /// The scalar column `c` is column `c` of a leg; of a net, only netted and net-by columns are read.
+    /// The scalar column `c` is column `c` of a leg, or beside it; of a net, only netted and net-by columns
+    /// are read.
     pub kept: Vec<Scalar>,
     /// What the `g` below read: the scalar column `c` is the input `inputs[c]` of the look-ups.
     pub inputs: Vec<Input>,
@@ -55,7 +71,7 @@ pub enum Applied {
 /// An inner aggregation that sees prices itself, and aggregates over its groups.
 #[derive(Debug, Clone)]
 pub struct Nested {
-    /// The leg columns of the inner groups.
+    /// The columns of the inner groups: of legs, or beside them.
     pub by: Vec<usize>,
     /// The inner output row: the `by` columns, then functions of the inner aggregates.
     pub row: Vec<Scalar>,
@@ -76,7 +92,7 @@ pub fn part(plan: &LogicalPlan, names: &mut Dictionary) -> Result<Part> {
         input => (None, input),
     };
     if let Some(inner) = inner_aggregate(input)
-        && matches!(inner.1.input.as_ref(), LogicalPlan::Join(_))
+        && matches!(inner.1.input.as_ref(), LogicalPlan::Join(_) | LogicalPlan::Filter(_))
     {
         return nested(plan, &outputs, aggregate, filter.map(|f| &f.predicate), input, names);
     }
@@ -90,18 +106,72 @@ pub fn part(plan: &LogicalPlan, names: &mut Dictionary) -> Result<Part> {
             Some(keys)
         }
     };
-    let relation = match &net_by {
+    let mut relation = match &net_by {
         None => relations(input, names, &inline)?.remove(0),
         Some(_) => relations_over_net(input, names, &inline[NET])?,
     };
+    let beside = of_the_row(&mut relation, &[])?;
     let filter = filter
         .map(|filter| compile(&filter.predicate, filter.input.schema(), &relation.columns, names))
         .transpose()?;
+    let of_rows = filter.as_ref().and_then(|filter| of_rows(filter, &relation.inputs));
     let mut factored = factor(&aggregate.aggr_expr, aggregate.input.schema(), &relation, filter, names)?;
     factored.lookups = relation.lookups.clone();
     let columns: Vec<_> = (0..aggregate.aggr_expr.len()).map(Scalar::Column).collect();
     let outputs = finish(&outputs, &aggregate.schema, &columns, names)?;
-    Ok(Part { net_by, factored, outputs, nested: None })
+    Ok(Part { net_by, beside, filter: of_rows, factored, outputs, nested: None })
+}
+
+/// Makes the look-ups that the keys of others read, or these scalars, part of the row: their columns become
+/// columns beside those of the leg.
+fn of_the_row(relation: &mut Relation, read: &[Scalar]) -> Result<Vec<Beside>> {
+    let inputs = &mut relation.inputs;
+    let legs = inputs.iter().filter(|input| input.lookup.is_none()).count();
+    let mut told = vec![false; relation.lookups.len()];
+    let keys = relation.lookups.iter().flat_map(|lookup| lookup.keys.iter().map(|(_, key)| key));
+    for scalar in keys.chain(read) {
+        scalar.columns(&mut |input| {
+            if let Some(lookup) = inputs[input].lookup {
+                told[lookup] = true;
+            }
+        });
+    }
+    let mut by = Vec::with_capacity(told.len());
+    for (lookup, &told) in relation.lookups.iter().zip(&told) {
+        by.push(match lookup.keys.as_slice() {
+            [(_, Scalar::Column(input))] if told && inputs[*input].lookup.is_none() => inputs[*input].column,
+            _ if !told => 0,
+            _ => {
+                let name = &lookup.relation;
+                return Err(Error::unsupported(format!("a row finds its {name} by one column of its leg")));
+            }
+        });
+    }
+    let mut beside = Vec::new();
+    for input in inputs.iter_mut() {
+        match input.lookup {
+            Some(lookup) if told[lookup] => {
+                let relation = relation.lookups[lookup].relation.clone();
+                beside.push(Beside { relation, by: by[lookup], column: input.column });
+                *input = Input { lookup: None, column: legs + beside.len() - 1 };
+            }
+            Some(lookup) => {
+                let before = told[..lookup].iter().filter(|&&told| told).count();
+                input.lookup = Some(lookup - before);
+            }
+            None => {}
+        }
+    }
+    let mut told = told.iter();
+    relation.lookups.retain(|_| !told.next().expect("one for each look-up"));
+    Ok(beside)
+}
+
+/// A condition over columns of rows, if it reads nothing else.
+fn of_rows(filter: &Scalar, inputs: &[Input]) -> Option<Scalar> {
+    let mut free = true;
+    filter.columns(&mut |input| free &= inputs[input].lookup.is_none());
+    free.then(|| filter.substitute(&mut |input| Scalar::Column(inputs[input].column)))
 }
 
 const NET: &str = "(net)";
@@ -177,6 +247,9 @@ fn net(projection: &[Expr], aggregate: &Aggregate, names: &mut Dictionary) -> Re
             return Err(Error::unsupported(format!("a net is the sum of a column, not {expr}")));
         }
         columns.push(summed);
+    }
+    if legs.filter != Scalar::TRUE {
+        return Err(Error::unsupported("nets are of all legs; put the condition after the netting"));
     }
     let outputs = projection
         .iter()
@@ -411,17 +484,28 @@ fn nested(
     let Some((projection, inner)) = inner_aggregate(input) else {
         return Err(Error::unsupported(format!("{} nests no aggregate", plan.display())));
     };
-    let legs = relations(&inner.input, names, &HashMap::new())?.remove(0);
+    let mut legs = relations(&inner.input, names, &HashMap::new())?.remove(0);
+    let groups = inner
+        .group_expr
+        .iter()
+        .map(|expr| compile(expr, inner.input.schema(), &legs.columns, names))
+        .collect::<Result<Vec<_>>>()?;
+    let beside = of_the_row(&mut legs, &groups)?;
     let mut by = Vec::new();
-    for expr in &inner.group_expr {
-        match compile(expr, inner.input.schema(), &legs.columns, names)? {
-            Scalar::Column(column) if legs.inputs[column].lookup.is_none() => {
-                by.push(legs.inputs[column].column)
-            }
+    for (group, expr) in groups.iter().zip(&inner.group_expr) {
+        match group {
+            Scalar::Column(column) => by.push(legs.inputs[*column].column),
             _ => return Err(Error::unsupported(format!("legs are grouped by their columns, not by {expr}"))),
         }
     }
-    let mut factored = factor(&inner.aggr_expr, inner.input.schema(), &legs, None, names)?;
+    let counted = (legs.filter != Scalar::TRUE).then(|| legs.filter.clone());
+    let of_rows = counted.as_ref().and_then(|filter| of_rows(filter, &legs.inputs));
+    if of_rows.is_none() && counted.is_some() {
+        return Err(Error::unsupported(
+            "inner groups are of rows, so a condition within them reads no price",
+        ));
+    }
+    let mut factored = factor(&inner.aggr_expr, inner.input.schema(), &legs, counted, names)?;
     factored.lookups = legs.lookups.clone();
     let columns: Vec<_> = (0..inner.schema.fields().len()).map(Scalar::Column).collect();
     let row = projection
@@ -454,7 +538,8 @@ fn nested(
     let filter =
         filter.map(|filter| compile(filter, aggregate.input.schema(), &row_columns, names)).transpose()?;
     let presence = filter.and_then(|filter| presence(&filter, &row, by.len(), &factored));
-    Ok(Part { net_by: None, factored, outputs, nested: Some(Nested { by, row, sums, presence }) })
+    let nested = Some(Nested { by, row, sums, presence });
+    Ok(Part { net_by: None, beside, filter: of_rows, factored, outputs, nested })
 }
 
 /// What is kept behind a filter of the form `sum > 0`, where the sum reads no price.

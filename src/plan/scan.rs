@@ -157,6 +157,12 @@ impl Inputs {
                 vec![codes(&snapshot.instruments), snapshot.instruments.iter().map(cash).collect()]
             }
             System::Currency => vec![codes(&snapshot.currencies)],
+            System::CurrencyPair => {
+                let all = &snapshot.currencies;
+                let pairs = all.iter().flat_map(|&from| all.iter().map(move |&to| (from, to)));
+                let (from, to): (Vec<u32>, Vec<u32>) = pairs.unzip();
+                vec![codes(&from), codes(&to)]
+            }
             System::Account => vec![codes(&snapshot.accounts)],
             System::Quarantine => unreachable!("its texts have no codes"),
         };
@@ -197,6 +203,7 @@ impl Inputs {
             Source::System(System::Day) => 1,
             Source::System(System::Instrument) => self.snapshot.instruments.len(),
             Source::System(System::Currency) => self.snapshot.currencies.len(),
+            Source::System(System::CurrencyPair) => self.snapshot.currencies.len().pow(2),
             Source::System(System::Account) => self.snapshot.accounts.len(),
         };
         let width = |&at: &usize| match leaf.schema.field(at).data_type() {
@@ -225,6 +232,8 @@ pub enum System {
     Instrument,
     /// Every currency that any topic names.
     Currency,
+    /// Every ordered pair of them.
+    CurrencyPair,
     /// Every account that any topic names.
     Account,
     /// The records set aside.
@@ -232,14 +241,21 @@ pub enum System {
 }
 
 impl System {
-    pub const ALL: [System; 5] =
-        [System::Day, System::Instrument, System::Currency, System::Account, System::Quarantine];
+    pub const ALL: [System; 6] = [
+        System::Day,
+        System::Instrument,
+        System::Currency,
+        System::CurrencyPair,
+        System::Account,
+        System::Quarantine,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
             System::Day => "system.day",
             System::Instrument => "system.instrument",
             System::Currency => "system.currency",
+            System::CurrencyPair => "system.currency_pair",
             System::Account => "system.account",
             System::Quarantine => "system.quarantine",
         }
@@ -254,6 +270,7 @@ impl System {
             ],
             System::Instrument => &[("instrument_id", Type::Text), ("currency_code", Type::Boolean)],
             System::Currency => &[("currency", Type::Text)],
+            System::CurrencyPair => &[("from_currency", Type::Text), ("to_currency", Type::Text)],
             System::Account => &[("account_id", Type::Text)],
             System::Quarantine => &[
                 ("topic", Type::Text),

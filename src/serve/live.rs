@@ -14,7 +14,7 @@ use crate::dictionary::{Code, Dictionaries};
 use crate::error::Result;
 use crate::ingest::source::{Progress, Source};
 use crate::limits::CUT_RECORDS_MAX;
-use crate::plan::bind::{GROUP_FIELDS, VIEWS, doc, row_doc, row_title, title};
+use crate::plan::bind::{GROUP_FIELDS, VIEWS, default_group_by, doc, row_doc, row_title, title};
 use crate::schedule::Engine;
 use crate::table::partition::Row;
 use crate::table::snapshot::Snapshot;
@@ -182,7 +182,7 @@ impl Views for Live {
             title: (*shown).to_owned(),
             kind: *kind,
             group_by: fields(*kind, &GROUP_FIELDS),
-            default_group_by: fields(*kind, &["sector"]),
+            default_group_by: fields(*kind, default_group_by(name)),
             exposures: *kind == Kind::Grouped,
             portfolios: *name == "pid_carve_out",
             measures: self

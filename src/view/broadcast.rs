@@ -1,7 +1,7 @@
 //! The relations that are small and the same for every account: rates, instruments, unit values.
 //!
-//! Each is kept dense, one row a currency, instrument or account in order of first appearance, so that a
-//! look-up is an array access. A tick evaluates the rows its changes reach and says which came out
+//! Each is kept dense, one row a currency, pair of currencies, instrument or account in order of first
+//! appearance, so that a look-up is an array access. A tick evaluates the rows its changes reach and says which came out
 //! different: these are the only rows any view needs to look at again.
 
 use std::sync::{Arc, RwLock};
@@ -17,11 +17,13 @@ use crate::plan::scalar::{Lane, Scalar};
 use crate::plan::scan::day_row;
 use crate::schema::{Schema, TableId};
 use crate::table::snapshot::Snapshot;
-use crate::table::{Domain, Reach, Tables, is_currency_code};
+use crate::table::{Reach, Tables, is_currency_code};
 
 /// A relation with one row for each member of a domain.
 pub struct Broadcast {
     pub name: &'static str,
+    /// Whether anything reads it; it has no rows otherwise.
+    is_read: bool,
     domain: DomainOf,
     relation: Relation,
     /// Column by column, by the number of the row in its domain.
@@ -44,6 +46,8 @@ pub struct Broadcast {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum DomainOf {
     Currency,
+    /// Ordered pairs of currencies.
+    CurrencyPair,
     Instrument,
     Account,
 }
@@ -63,13 +67,17 @@ pub struct BaseChanges {
     pub tables: Vec<Reach>,
 }
 
-const NAMES: [(&str, DomainOf); 5] = [
+const NAMES: [(&str, DomainOf); 6] = [
     ("fx", DomainOf::Currency),
+    ("fx_between", DomainOf::CurrencyPair),
     ("instrument", DomainOf::Instrument),
     ("account", DomainOf::Account),
     ("quote", DomainOf::Instrument),
     ("unit", DomainOf::Instrument),
 ];
+
+/// Relations that are kept only where a view asks for them.
+const WHEN_READ: [&str; 1] = ["fx_between"];
 
 /// Relations whose rows views group by: what they were tells which group a line leaves.
 const GROUPED_BY: [&str; 2] = ["instrument", "account"];
@@ -108,7 +116,18 @@ impl Broadcasts {
         let whole = changes.whole || std::mem::replace(&mut self.sizes, sizes) != sizes;
         for at in 0..self.all.len() {
             let (before, rest) = self.all.split_at_mut(at);
-            rest[0].update(before, changes, whole, tables, snapshot);
+            if rest[0].is_read {
+                rest[0].update(before, changes, whole, tables, snapshot);
+            }
+        }
+    }
+
+    /// Keeps a relation from now on, as of the snapshot.
+    pub fn need(&mut self, relation: usize, tables: &Tables, snapshot: &Snapshot) {
+        let (before, rest) = self.all.split_at_mut(relation);
+        if !std::mem::replace(&mut rest[0].is_read, true) {
+            let all = BaseChanges { whole: true, tables: Vec::new() };
+            rest[0].update(before, &all, true, tables, snapshot);
         }
     }
 }
@@ -128,6 +147,7 @@ impl Broadcast {
         };
         Broadcast {
             name,
+            is_read: !WHEN_READ.contains(&name),
             domain,
             columns: vec![Vec::new(); relation.columns.len()],
             changed: vec![false; relation.columns.len()],
@@ -163,8 +183,17 @@ impl Broadcast {
         self.was.keys().copied()
     }
 
-    fn domain<'a>(&self, tables: &'a Tables) -> &'a Domain {
-        domain(self.domain, tables)
+    /// The row of a member of its domain, named by the codes of its key.
+    fn row(&self, codes: &[Code], tables: &Tables) -> Option<u32> {
+        match self.domain {
+            DomainOf::Currency => tables.currencies.find(codes[0]),
+            DomainOf::CurrencyPair => {
+                let member = |code: Code| tables.currencies.find(code);
+                Some(pair_number(member(codes[0])?, member(codes[1])?))
+            }
+            DomainOf::Instrument => tables.instruments.find(codes[0]),
+            DomainOf::Account => tables.accounts.find(codes[0]),
+        }
     }
 
     fn update(
@@ -180,7 +209,7 @@ impl Broadcast {
         self.changed_rows.clear();
         self.was.clear();
         let known = self.columns[0].len();
-        let len = self.domain(tables).len();
+        let len = members(self.domain, tables);
         let whole = whole
             || self.lookups(before, tables).any(|reach| match reach {
                 LookedUp::Table(table) => matches!(changes.tables[table], Reach::Whole),
@@ -315,7 +344,7 @@ impl Broadcast {
         tables: &Tables,
         snapshot: &Snapshot,
     ) -> Vec<Vec<Datum>> {
-        let domain = domain(self.domain, tables);
+        let members = members(self.domain, tables);
         let mut wanted = vec![false; self.relation.inputs.len()];
         again.iter().flat_map(|&column| &self.reads[column]).for_each(|&input| wanted[input] = true);
         // A look-up whose key moved finds anew, and reads its key for that.
@@ -325,9 +354,9 @@ impl Broadcast {
             .iter()
             .zip(&self.found)
             .map(|(lookup, found)| {
-                let mut moved = found.len() < domain.len();
+                let mut moved = found.len() < members;
                 lookup.keys.iter().for_each(|(_, key)| key.columns(&mut |input| moved |= stirred[input]));
-                let whole = rows.len() == domain.len() && stirred.iter().all(|&stirred| stirred);
+                let whole = rows.len() == members && stirred.iter().all(|&stirred| stirred);
                 moved || whole
             })
             .collect();
@@ -344,7 +373,7 @@ impl Broadcast {
                 // Inputs of a look-up stand after those its key is made of.
                 let numbers = find(&self.relation.lookups[lookup], &inputs, rows.len(), before, tables);
                 let found = &mut self.found[lookup];
-                found.resize(domain.len(), NOWHERE);
+                found.resize(members, NOWHERE);
                 rows.iter().zip(numbers).for_each(|(&row, number)| found[row as usize] = number);
             }
             if !wanted[at] || !self.used[at] {
@@ -352,7 +381,9 @@ impl Broadcast {
                 continue;
             }
             let column = match input.lookup {
-                None => driver(&self.relation.source, input.column, rows, domain, before, snapshot),
+                None => {
+                    driver(&self.relation.source, input.column, rows, self.domain, before, tables, snapshot)
+                }
                 Some(lookup) => {
                     let relation = &self.relation.lookups[lookup].relation;
                     let value = reader(relation, input.column, before, tables, snapshot);
@@ -390,12 +421,28 @@ fn looked_up(relation: &str, before: &[Broadcast], tables: &Tables) -> LookedUp 
 
 pub const NOWHERE: u32 = u32::MAX;
 
-fn domain(of: DomainOf, tables: &Tables) -> &Domain {
+/// How many members a domain has.
+fn members(of: DomainOf, tables: &Tables) -> usize {
     match of {
-        DomainOf::Currency => &tables.currencies,
-        DomainOf::Instrument => &tables.instruments,
-        DomainOf::Account => &tables.accounts,
+        DomainOf::Currency => tables.currencies.len(),
+        DomainOf::CurrencyPair => tables.currencies.len().pow(2),
+        DomainOf::Instrument => tables.instruments.len(),
+        DomainOf::Account => tables.accounts.len(),
     }
+}
+
+/// The number of an ordered pair, which stays when members are added: the pairs of the first n members come
+/// first.
+fn pair_number(from: u32, to: u32) -> u32 {
+    let most = from.max(to);
+    if from == most { most * most + to } else { most * most + most + 1 + from }
+}
+
+/// The members of the pair of a number.
+fn pair_members(number: u32) -> (u32, u32) {
+    let most = number.isqrt();
+    let rest = number - most * most;
+    if rest <= most { (most, rest) } else { (rest - most - 1, most) }
 }
 
 /// A column of a relation's own rows.
@@ -403,20 +450,30 @@ fn driver(
     source: &str,
     column: usize,
     rows: &[u32],
-    domain: &Domain,
+    domain: DomainOf,
     before: &[Broadcast],
+    tables: &Tables,
     snapshot: &Snapshot,
 ) -> Vec<Datum> {
     if let Some(broadcast) = before.iter().find(|broadcast| broadcast.name == source) {
         return rows.iter().map(|&row| broadcast.columns[column][row as usize]).collect();
     }
-    let codes = rows.iter().map(|&row| &domain.codes()[row as usize]);
+    let code = |row: u32| match domain {
+        DomainOf::Currency => tables.currencies.codes()[row as usize],
+        DomainOf::CurrencyPair => {
+            let (from, to) = pair_members(row);
+            tables.currencies.codes()[if column == 0 { from } else { to } as usize]
+        }
+        DomainOf::Instrument => tables.instruments.codes()[row as usize],
+        DomainOf::Account => tables.accounts.codes()[row as usize],
+    };
     match (source, column) {
         ("system.instrument", 1) => {
             let dictionaries = snapshot.dictionaries.read().expect("no writer panicked");
-            codes.map(|&code| Datum::from(is_currency_code(dictionaries.names.text(code)))).collect()
+            let is_code = |&row: &u32| is_currency_code(dictionaries.names.text(code(row)));
+            rows.iter().map(|row| Datum::from(is_code(row))).collect()
         }
-        _ => codes.map(|&code| Datum::from(code)).collect(),
+        _ => rows.iter().map(|&row| Datum::from(code(row))).collect(),
     }
 }
 
@@ -435,10 +492,16 @@ pub fn find(
     keys.sort_by_key(|(column, _)| *column);
     let lanes: Vec<_> = keys.iter().map(|(_, scalar)| scalar.evaluate(inputs, rows)).collect();
     if let Some(broadcast) = before.iter().find(|broadcast| broadcast.name == lookup.relation) {
-        let domain = broadcast.domain(tables);
+        let mut codes: Vec<Code> = Vec::with_capacity(lanes.len());
         let number = |row: usize| {
-            let code = lanes[0].get(row);
-            if code == NULL { NOWHERE } else { domain.find(code as Code).unwrap_or(NOWHERE) }
+            codes.clear();
+            for lane in &lanes {
+                match lane.get(row) {
+                    NULL => return NOWHERE,
+                    code => codes.push(code as Code),
+                }
+            }
+            broadcast.row(&codes, tables).unwrap_or(NOWHERE)
         };
         return (0..rows).map(number).collect();
     }

@@ -1,5 +1,6 @@
 //! Sums of products kept by deltas: what lines add up to for each bucket and pair of instruments, and what
-//! the buckets come to at the prices of the epoch.
+//! the buckets come to at the prices of the epoch. Where a shape applies rates by other rows than those of
+//! instruments, a pair is such a row.
 //!
 //! A change of lines moves what is kept and, at the prices that stand, the aggregates; a change of prices
 //! moves the aggregates by what is kept times the difference. Integers make both exact, so the order of

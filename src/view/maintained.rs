@@ -6,7 +6,7 @@
 use hashbrown::{HashMap, HashSet};
 
 use super::arrangement::{Arrangement, Coordinate, Touched};
-use super::broadcast::Broadcasts;
+use super::broadcast::{Broadcast, Broadcasts};
 use super::groups::{GroupId, Groups};
 use super::legs::LegColumns;
 use super::lines::{Lines, Side};
@@ -19,6 +19,8 @@ use super::stage::{Added, PartLines, Relevant, Stage, Sums};
 use crate::datum::{Datum, NULL};
 use crate::dictionary::Code;
 use crate::error::Result;
+use crate::plan::part::Beside;
+use crate::plan::scalar::Scalar;
 use crate::table::snapshot::Snapshot;
 use crate::table::{PartitionId, Tables};
 
@@ -26,7 +28,11 @@ use crate::table::{PartitionId, Tables};
 pub struct Maintained {
     accounts: Option<HashSet<PartitionId>>,
     portfolios: Option<HashSet<Code>>,
+    /// Which instruments' rows it has, over the columns of `instrument`.
+    only: Option<Scalar>,
     fields: Vec<Field>,
+    /// By level: the measures that have no value there.
+    undefined: Vec<Vec<usize>>,
     /// The groups of coordinates at the deepest level, where they depend on nothing else.
     memo: Option<Vec<GroupId>>,
     /// Net current quantity by account and instrument, where a level groups by its sign.
@@ -121,9 +127,16 @@ impl Maintained {
             .as_ref()
             .map(|names| names.iter().map(|name| dictionaries.names.intern(name)).collect());
         drop(dictionaries);
+        let undefined_at = |level: usize| {
+            let measures = shape.view.measures.iter().enumerate();
+            let fields = &spec.group_by[..level];
+            measures.filter(|(_, measure)| !measure.is_defined(fields)).map(|(at, _)| at).collect()
+        };
         Maintained {
             accounts: selected(snapshot, &spec.accounts).map(|chosen| chosen.into_iter().collect()),
             portfolios,
+            only: shape.only.clone(),
+            undefined: (0..=fields.len()).map(undefined_at).collect(),
             memo: by_coordinate.then(Vec::new),
             directions,
             stages: Vec::new(),
@@ -158,13 +171,14 @@ impl Maintained {
         /// Lines that are added in one go.
         const LINES: usize = 8_192;
         for (at, &account) in accounts.iter().enumerate() {
-            let mut last = None;
+            let (mut last, mut has) = (None, true);
             base.arrangement.each(account, &mut |coordinate, row, sums| {
                 let pair = base.arrangement.coordinates.pair(coordinate);
                 if last.replace(pair) != Some(pair) {
                     lines.begin();
+                    has = self.has(pair, Side::After, base);
                 }
-                if self.takes(coordinate, base) {
+                if has && self.takes(coordinate, base) {
                     lines.push(account, coordinate, Side::After, sums.iter().map(|sum| sum.get(row)));
                 }
             });
@@ -191,13 +205,17 @@ impl Maintained {
         let mut lines = Lines::new(base.arrangement.summed().len());
         let touched = &base.arrangement.touched;
         for bucket in touched.buckets.iter().filter(|bucket| self.selects(bucket.account)) {
-            lines.begin();
-            for (coordinate, sums) in touched.before(bucket).filter(|(at, _)| self.takes(*at, base)) {
-                lines.push(bucket.account, coordinate, Side::Before, sums.iter().copied());
+            if self.has(bucket.pair, Side::Before, base) {
+                lines.begin();
+                for (coordinate, sums) in touched.before(bucket).filter(|(at, _)| self.takes(*at, base)) {
+                    lines.push(bucket.account, coordinate, Side::Before, sums.iter().copied());
+                }
             }
-            lines.begin();
-            for (coordinate, sums) in touched.after(bucket).filter(|(at, _)| self.takes(*at, base)) {
-                lines.push(bucket.account, coordinate, Side::After, sums.iter().copied());
+            if self.has(bucket.pair, Side::After, base) {
+                lines.begin();
+                for (coordinate, sums) in touched.after(bucket).filter(|(at, _)| self.takes(*at, base)) {
+                    lines.push(bucket.account, coordinate, Side::After, sums.iter().copied());
+                }
             }
         }
         if self.directions.is_some() {
@@ -217,12 +235,27 @@ impl Maintained {
         self.accounts.as_ref().is_none_or(|accounts| accounts.contains(&account))
     }
 
+    /// Whether the view has rows of a pair's instrument.
+    fn has(&self, pair: Pair, side: Side, base: Base) -> bool {
+        self.only.as_ref().is_none_or(|only| {
+            let instrument = base.broadcasts.get("instrument");
+            let number = base
+                .tables
+                .instruments
+                .find(base.pairs.instrument(pair))
+                .expect("a leg's instrument is known");
+            let mut row = vec![NULL; instrument.columns.len()];
+            only.columns(&mut |column| row[column] = looked(instrument, column, number, side));
+            only.value(&row) == 1
+        })
+    }
+
     fn takes(&self, coordinate: Coordinate, base: Base) -> bool {
         let portfolio = || base.arrangement.coordinates.codes(coordinate)[0];
         self.portfolios.as_ref().is_none_or(|portfolios| portfolios.contains(&portfolio()))
     }
 
-    /// One stage for each part and each set of columns that levels net lines by.
+    /// One stage for each part and each way in which levels net lines.
     fn make_stages(&mut self, shape: &Shape, base: Base) {
         self.stages.clear();
         let width = base.arrangement.coordinates.columns.len();
@@ -246,7 +279,9 @@ impl Maintained {
             self.stage_of[at].clear();
             let mut first = 0;
             for level in 0..=self.fields.len() {
-                let last = level == self.fields.len() || told_at(level + 1) != told_at(level);
+                let last = level == self.fields.len()
+                    || told_at(level + 1) != told_at(level)
+                    || splits_inner_groups(self.fields[level], priced, base);
                 self.stage_of[at].push(self.stages.len());
                 if last {
                     let relevant = self.relevant(priced, base);
@@ -284,8 +319,9 @@ impl Maintained {
         let mut nets = HashMap::new();
         for &account in accounts {
             base.arrangement.each(account, &mut |coordinate, row, sums| {
-                if self.takes(coordinate, base) {
-                    let instrument = base.pairs.instrument(base.arrangement.coordinates.pair(coordinate));
+                let pair = base.arrangement.coordinates.pair(coordinate);
+                if self.takes(coordinate, base) && self.has(pair, Side::After, base) {
+                    let instrument = base.pairs.instrument(pair);
                     let net: &mut Datum = nets.entry((account, instrument)).or_default();
                     *net = net.wrapping_add(sums[current].get(row));
                 }
@@ -321,7 +357,7 @@ impl Maintained {
         for (account, instrument) in turned {
             let number = base.tables.instruments.find(instrument).expect("a leg's instrument is known");
             for &pair in base.pairs.grouped_by(number) {
-                if touched.contains(&(account, pair)) {
+                if touched.contains(&(account, pair)) || !self.has(pair, Side::After, base) {
                     continue;
                 }
                 let bucket = base.arrangement.rows_of(account, pair, &mut rows);
@@ -379,12 +415,12 @@ impl Maintained {
             let at_level: Vec<GroupId> =
                 finest.iter().map(|&group| groups.ancestor(depth, group, level)).collect();
             let coordinates = &base.arrangement.coordinates;
-            let pairs: Vec<Pair> = lines.coordinates.iter().map(|&at| coordinates.pair(at)).collect();
             let keys = priced.of.part.nested.as_ref().map_or(&[][..], |nested| &nested.by);
-            let mut wanted = vec![false; base.legs.len()];
+            let mut wanted = vec![false; base.legs.len() + priced.of.part.beside.len()];
             priced.of.part.factored.kept.iter().for_each(|h| h.columns(&mut |column| wanted[column] = true));
             keys.iter().for_each(|&column| wanted[column] = true);
-            let columns = lines.columns(
+            priced.of.row_columns(&mut |column| wanted[column] = true);
+            let mut columns = lines.columns(
                 base.legs,
                 base.arrangement.summed(),
                 coordinates,
@@ -392,6 +428,12 @@ impl Maintained {
                 base.tables.accounts.codes(),
                 &|column| wanted[column],
             );
+            for (beside, &wanted) in priced.of.part.beside.iter().zip(&wanted[base.legs.len()..]) {
+                columns.push(if wanted { column_beside(beside, lines, base) } else { Vec::new() });
+            }
+            let pairs = priced.of.rows(&columns, lines.len(), base.broadcasts, base.tables);
+            let pairs =
+                pairs.unwrap_or_else(|| lines.coordinates.iter().map(|&at| coordinates.pair(at)).collect());
             let inner_keys: Vec<Vec<Datum>> = keys.iter().map(|&column| columns[column].clone()).collect();
             let signed = |h: &crate::plan::scalar::Scalar| {
                 let lane = h.evaluate(&columns, lines.len());
@@ -452,11 +494,7 @@ impl Maintained {
         let coordinates = &base.arrangement.coordinates;
         let instrument = || base.pairs.instrument(coordinates.pair(coordinate));
         let looked = |relation: &str, column: usize, number: u32| {
-            let relation = base.broadcasts.get(relation);
-            match side {
-                Side::Before => relation.was(number, column),
-                Side::After => relation.columns[column][number as usize],
-            }
+            looked(base.broadcasts.get(relation), column, number, side)
         };
         match field {
             Field::Coordinate(at) => super::arrangement::from_code(coordinates.codes(coordinate)[at]),
@@ -482,7 +520,7 @@ impl Maintained {
 
     /// Turns the aggregates of touched groups into cells; weights follow the total.
     fn finish(&mut self, shape: &Shape, groups: &mut Groups) -> Result<()> {
-        let Maintained { stages, stage_of, dirty, computed, .. } = self;
+        let Maintained { stages, stage_of, undefined, dirty, computed, .. } = self;
         for stage in stages.iter_mut() {
             stage.settle(shape.part(stage.part), groups, &mut |level, group| dirty[level].add(group))?;
         }
@@ -511,6 +549,7 @@ impl Maintained {
                     }
                     MeasureOf::Weight(_) => Cell::EMPTY,
                 }));
+                undefined[level].iter().for_each(|&at| cells[at] = Cell::EMPTY);
                 for (at, measure) in shape.measures.iter().enumerate() {
                     if let MeasureOf::Weight(of) = measure {
                         let nav = if level == 0 { cells[*of] } else { groups.cells(0, 0)[*of] };
@@ -551,6 +590,54 @@ impl Dirty {
             self.is_dirty[group as usize] = false;
         }
     }
+}
+
+/// Whether groups by a field part the lines of an inner group, so that the inner groups above are others.
+///
+/// Those by columns of coordinates are told apart already.
+fn splits_inner_groups(field: Field, priced: Pricing, base: Base) -> bool {
+    let Some(nested) = &priced.of.part.nested else { return false };
+    let beside = |relation: &str, column: usize| {
+        let mut columns = nested.by.iter().filter_map(|by| by.checked_sub(base.legs.len()));
+        columns.any(|at| {
+            let beside = &priced.of.part.beside[at];
+            beside.relation == relation && beside.column == column
+        })
+    };
+    let (account, instrument) =
+        (nested.by.contains(&base.legs.account), nested.by.contains(&base.legs.instrument));
+    match field {
+        Field::Coordinate(_) => false,
+        Field::AccountId => !account,
+        Field::Account(column) => !account && !beside("account", column),
+        Field::InstrumentId => !instrument,
+        Field::Instrument(column) => !instrument && !beside("instrument", column),
+        Field::LongShort => !account || !instrument,
+    }
+}
+
+/// A value of a row of a relation that groups lines, as it was or is.
+fn looked(relation: &Broadcast, column: usize, number: u32, side: Side) -> Datum {
+    match side {
+        Side::Before => relation.was(number, column),
+        Side::After => relation.columns[column][number as usize],
+    }
+}
+
+/// A column that lines have beside those of their legs, each as of its side.
+fn column_beside(beside: &Beside, lines: &Lines, base: Base) -> Vec<Datum> {
+    let relation = base.broadcasts.get(&beside.relation);
+    let of_account = beside.by == base.legs.account;
+    let value = |line: usize| {
+        let number = if of_account {
+            lines.accounts[line]
+        } else {
+            let pair = base.arrangement.coordinates.pair(lines.coordinates[line]);
+            base.tables.instruments.find(base.pairs.instrument(pair)).expect("a leg's instrument is known")
+        };
+        looked(relation, beside.column, number, lines.sides[line])
+    };
+    (0..lines.len()).map(value).collect()
 }
 
 fn current_of(base: Base) -> usize {

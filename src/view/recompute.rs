@@ -28,8 +28,8 @@ use crate::table::snapshot::Snapshot;
 use crate::view::result::{Cell, Column, Form, Quality, Unit};
 
 /// The relations every view reads, each after those it reads itself.
-const RELATIONS: [&str; 8] =
-    ["fx", "instrument", "quote", "unit", "account", "counting_order", "leg", "direction"];
+const RELATIONS: [&str; 9] =
+    ["fx", "fx_between", "instrument", "quote", "unit", "account", "counting_order", "leg", "direction"];
 
 /// Digits of a weight after the point.
 const WEIGHT_SCALE: u8 = 10;
@@ -89,8 +89,12 @@ impl Oracle {
         let fields: Vec<&str> = spec.group_by.iter().map(String::as_str).collect();
         self.fields = Vec::new();
         for relation in RELATIONS {
-            // Only groups by direction need it.
-            if relation != "direction" || fields.contains(&"long_short") {
+            let is_read = match relation {
+                "direction" => fields.contains(&"long_short"),
+                "fx_between" => view.reads(&catalog, relation),
+                _ => true,
+            };
+            if is_read {
                 let query = self.selected(relation, catalog.bound(relation, &parameters), spec);
                 self.materialise(inputs, relation, &query)?;
             }
@@ -106,7 +110,7 @@ impl Oracle {
                 let query = view.part_by(&catalog, part, &fields[..depth], &parameters);
                 self.materialise(inputs, &view.parts[part], &query)?;
             }
-            let query = view.measures_by(&catalog, &spec.view, depth);
+            let query = view.measures_by(&catalog, &spec.view, &fields[..depth]);
             let batches = self.run(inputs, &query)?;
             if depth == 0 {
                 let schema = batches.first().ok_or_else(|| Error::internal("a total has one row"))?.schema();
@@ -248,7 +252,8 @@ pub fn columns_of(view: &GroupedView, schema: &ArrowSchema) -> Vec<Column> {
             (MeasureKind::Weight { .. }, _) => (Form::Decimal { scale: WEIGHT_SCALE }, Unit::Weight),
             (_, Ok(DataType::Timestamp(..))) => (Form::Time, Unit::Time),
             (MeasureKind::Graded { .. }, Ok(DataType::Decimal128(_, scale))) => {
-                (Form::Decimal { scale: scale as u8 }, Unit::Money)
+                let unit = if measure.per.is_empty() { Unit::Money } else { Unit::Base };
+                (Form::Decimal { scale: scale as u8 }, unit)
             }
             (_, Ok(DataType::Decimal128(_, scale))) => (Form::Decimal { scale: scale as u8 }, Unit::Local),
             _ => (Form::Decimal { scale: 0 }, Unit::Count),

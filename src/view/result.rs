@@ -50,6 +50,8 @@ pub enum Unit {
     Money,
     /// Amounts of the row's own currency.
     Local,
+    /// Amounts of the base currency of the row's account.
+    Base,
     Quantity,
     Price,
     /// A share of NAV: 1 is all of it.
@@ -65,6 +67,7 @@ impl Unit {
         match self {
             Unit::Money => "money",
             Unit::Local => "local",
+            Unit::Base => "base",
             Unit::Quantity => "quantity",
             Unit::Price => "price",
             Unit::Weight => "weight",

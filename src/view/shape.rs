@@ -1,4 +1,5 @@
-//! A view's SQL compiled, with what is applied last evaluated for every pair of instruments.
+//! A view's SQL compiled, with what is applied last evaluated for every pair of instruments, or for every row
+//! of a relation that lines find by what they know themselves, such as a rate between two currencies.
 //!
 //! Views of the same SQL, reporting currency and choice of cash share one shape, whatever their accounts
 //! and levels: a price is looked up once a pair for all of them.
@@ -7,7 +8,7 @@ use std::sync::{Arc, RwLock};
 
 use hashbrown::HashMap;
 
-use super::broadcast::Broadcasts;
+use super::broadcast::{Broadcasts, find};
 use super::cells::overflow;
 use super::legs::LegColumns;
 use super::pair::{Pair, Pairs};
@@ -19,8 +20,9 @@ use crate::error::{Error, Result};
 use crate::plan::catalog::{Catalog, Parameters, Planner};
 use crate::plan::grouped::{GroupedView, MeasureKind, QUALITY};
 use crate::plan::part::{self, Part, part};
-use crate::plan::relation::{Input, Relation, relations};
+use crate::plan::relation::{Input, Lookup, Relation, relations};
 use crate::plan::scalar::Scalar;
+use crate::table::Tables;
 
 pub struct Shape {
     pub view: GroupedView,
@@ -32,6 +34,8 @@ pub struct Shape {
     pub measures: Vec<MeasureOf>,
     /// What the measures read: a part and a place among its outputs.
     pub reads: Vec<(usize, usize)>,
+    /// Which instruments' rows the view has, over the columns of `instrument`; all where there is none.
+    pub only: Option<Scalar>,
 }
 
 /// One measure over the outputs of the parts.
@@ -48,6 +52,10 @@ pub struct Priced {
     pub aggregates: Vec<Aggregate>,
     /// The products of sums, and what least and greatest values are taken of, by what is applied.
     pub terms: Vec<Terms>,
+    /// The one look-up of a part that looks nothing up by its pair of instruments, over columns of lines.
+    /// What is applied last then depends on the row found: a pair of such a part is the number of that row,
+    /// 1 more, and 0 where none is found.
+    row: Option<Lookup>,
 }
 
 /// What one function of the looked-up is applied to.
@@ -103,11 +111,15 @@ struct Looked {
 enum Member {
     Instrument,
     PricedAs,
+    /// None of them: the pair is the row itself.
+    Row,
 }
 
 /// A function of what is looked up, by pair.
 struct G {
     scalar: Scalar,
+    /// The relation whose rows it is evaluated for; pairs of instruments where there is none.
+    rows_of: Option<usize>,
     /// The inputs it reads, and those of which it reads more than whether there is a value.
     inputs: Vec<usize>,
     by_value: Vec<usize>,
@@ -169,7 +181,9 @@ impl Shape {
     ) -> Result<Shape> {
         let view = GroupedView::new(catalog, name);
         let mut planner = Planner::new(&catalog.schema, 1);
-        for relation in ["fx", "instrument", "account", "quote", "unit", "counting_order", "leg"] {
+        for relation in
+            ["fx", "fx_between", "instrument", "account", "quote", "unit", "counting_order", "leg"]
+        {
             let plan = planner.logical(&catalog.bound(relation, parameters))?;
             planner.add_relation(relation, Arc::new(plan.schema().as_arrow().clone()));
         }
@@ -181,13 +195,19 @@ impl Shape {
             parts.push(Priced::new(part(&plan, &mut dictionaries.names)?, &mut applied, legs, broadcasts)?);
             planner.add_relation(name, Arc::new(plan.schema().as_arrow().clone()));
         }
-        let plan = planner.logical(&view.measures_by(catalog, name, 0))?;
+        let plan = planner.logical(&view.measures(catalog, name))?;
         let relation = relations(&plan, &mut dictionaries.names, &HashMap::new())?.remove(0);
         let columns = columns_of(&view, plan.schema().as_arrow());
         let reads = relation.inputs.iter().map(|input| (input.lookup.map_or(0, |at| at + 1), input.column));
         let reads = reads.collect();
         let measures = measures(&view, &relation);
-        Ok(Shape { view, columns, parts, applied, measures, reads })
+        let only = only(&parts, legs)?;
+        Ok(Shape { view, columns, parts, applied, measures, reads, only })
+    }
+
+    /// The relations that the shape looks up.
+    pub fn relations(&self) -> impl Iterator<Item = usize> {
+        self.applied.inputs.iter().map(|looked| looked.relation)
     }
 
     pub fn parts(&self) -> impl Iterator<Item = Pricing<'_>> {
@@ -263,13 +283,15 @@ impl Pricing<'_> {
 
 impl Applied {
     /// The number of a function, which is new the first time it is met.
-    fn number(&mut self, scalar: Scalar) -> usize {
-        self.gs.iter().position(|known| known.scalar == scalar).unwrap_or_else(|| {
+    fn number(&mut self, scalar: Scalar, rows_of: Option<usize>) -> usize {
+        let same = |known: &G| known.scalar == scalar && known.rows_of == rows_of;
+        self.gs.iter().position(same).unwrap_or_else(|| {
             let (mut inputs, mut by_value) = (Vec::new(), Vec::new());
             scalar.columns(&mut |input| inputs.push(input));
             scalar.columns_by_value(&mut |input| by_value.push(input));
             self.gs.push(G {
                 scalar,
+                rows_of,
                 inputs,
                 by_value,
                 values: Vec::new(),
@@ -296,7 +318,7 @@ impl Applied {
             let Looked { relation, column, .. } = self.inputs[input];
             broadcasts.all[relation].changed_null[column]
         };
-        let again: Vec<bool> = self
+        let stirred: Vec<bool> = self
             .gs
             .iter()
             .map(|g| {
@@ -308,29 +330,60 @@ impl Applied {
             g.moves.clear();
             g.dense.clear();
         }
-        if !again.contains(&true) {
+        if !stirred.contains(&true) {
             return Ok(());
         }
-        let reached = self.reached(pairs, broadcasts);
-        let mut wanted = vec![false; self.inputs.len()];
-        for (g, _) in self.gs.iter().zip(&again).filter(|(_, again)| **again) {
-            g.inputs.iter().for_each(|&input| wanted[input] = true);
-        }
-        let columns = self.columns(&reached, &wanted, pairs, broadcasts);
-        for (g, _) in self.gs.iter_mut().zip(&again).filter(|(_, again)| **again) {
-            let lane = g.scalar.evaluate(&columns, reached.len());
-            for (row, &pair) in reached.iter().enumerate() {
-                let after = lane.get(row);
-                let before = std::mem::replace(&mut g.values[pair as usize], after);
-                if before != after {
-                    let number = |value: Datum| if value == NULL { 0 } else { value };
-                    let delta = number(after).checked_sub(number(before)).ok_or_else(overflow)?;
-                    g.moves.push(Step { pair, before, after, delta });
-                }
+        for rows_of in self.domains() {
+            let again = |(g, again): &(&G, &bool)| **again && g.rows_of == rows_of;
+            let mut wanted = vec![false; self.inputs.len()];
+            for (g, _) in self.gs.iter().zip(&stirred).filter(again) {
+                g.inputs.iter().for_each(|&input| wanted[input] = true);
             }
-            g.lay_out();
+            if !wanted.contains(&true) {
+                continue;
+            }
+            let reached = match rows_of {
+                None => self.reached(pairs, broadcasts),
+                Some(relation) => {
+                    let known = self.rows_known(relation);
+                    let rows = broadcasts.all[relation].changed_rows.iter().map(|row| row + 1);
+                    rows.filter(|&row| row < known).collect()
+                }
+            };
+            let columns = self.columns(&reached, &wanted, pairs, broadcasts);
+            let gs = self.gs.iter_mut().zip(&stirred);
+            for (g, _) in gs.filter(|(g, again)| **again && g.rows_of == rows_of) {
+                let lane = g.scalar.evaluate(&columns, reached.len());
+                for (row, &pair) in reached.iter().enumerate() {
+                    let after = lane.get(row);
+                    let before = std::mem::replace(&mut g.values[pair as usize], after);
+                    if before != after {
+                        let number = |value: Datum| if value == NULL { 0 } else { value };
+                        let delta = number(after).checked_sub(number(before)).ok_or_else(overflow)?;
+                        g.moves.push(Step { pair, before, after, delta });
+                    }
+                }
+                g.lay_out();
+            }
         }
         Ok(())
+    }
+
+    /// What functions are evaluated for: pairs of instruments, and rows of which relations.
+    fn domains(&self) -> Vec<Option<usize>> {
+        let mut domains = vec![None];
+        for g in &self.gs {
+            if !domains.contains(&g.rows_of) {
+                domains.push(g.rows_of);
+            }
+        }
+        domains
+    }
+
+    /// Rows of a relation evaluated so far, that of none among them.
+    fn rows_known(&self, relation: usize) -> u32 {
+        let g = self.gs.iter().find(|g| g.rows_of == Some(relation)).expect("a domain has a function");
+        g.values.len() as u32
     }
 
     /// The known pairs of which a member changed in any relation.
@@ -348,6 +401,7 @@ impl Applied {
                 let of = match by {
                     Member::Instrument => pairs.grouped_by(number),
                     Member::PricedAs => pairs.valued_by(number),
+                    Member::Row => continue,
                 };
                 for &pair in of.iter().filter(|&&pair| pair < known) {
                     if !std::mem::replace(&mut self.seen[pair as usize], true) {
@@ -361,15 +415,26 @@ impl Applied {
     }
 
     fn follow_new(&mut self, pairs: &Pairs, broadcasts: &Broadcasts) {
-        let new: Vec<Pair> = (self.pairs as Pair..pairs.len() as Pair).collect();
-        self.pairs = pairs.len();
-        if new.is_empty() {
-            return;
-        }
-        let columns = self.columns(&new, &vec![true; self.inputs.len()], pairs, broadcasts);
-        for g in &mut self.gs {
-            let lane = g.scalar.evaluate(&columns, new.len());
-            g.values.extend((0..new.len()).map(|row| lane.get(row)));
+        let known = std::mem::replace(&mut self.pairs, pairs.len()) as Pair;
+        for rows_of in self.domains() {
+            let new: Vec<Pair> = match rows_of {
+                None => (known..self.pairs as Pair).collect(),
+                Some(relation) => {
+                    let rows = broadcasts.all[relation].columns[0].len() as u32;
+                    (self.rows_known(relation)..=rows).collect()
+                }
+            };
+            if new.is_empty() {
+                continue;
+            }
+            let by_row = |looked: &Looked| looked.by == Member::Row;
+            let wanted: Vec<bool> =
+                self.inputs.iter().map(|looked| by_row(looked) == rows_of.is_some()).collect();
+            let columns = self.columns(&new, &wanted, pairs, broadcasts);
+            for g in self.gs.iter_mut().filter(|g| g.rows_of == rows_of) {
+                let lane = g.scalar.evaluate(&columns, new.len());
+                g.values.extend((0..new.len()).map(|row| lane.get(row)));
+            }
         }
     }
 
@@ -390,6 +455,7 @@ impl Applied {
             match looked.by {
                 Member::Instrument => of.iter().map(|&pair| value(pairs.instrument_number(pair))).collect(),
                 Member::PricedAs => of.iter().map(|&pair| value(pairs.priced_as_number(pair))).collect(),
+                Member::Row => of.iter().map(|&pair| value(pair.wrapping_sub(1))).collect(),
             }
         };
         self.inputs.iter().zip(wanted).map(column).collect()
@@ -401,6 +467,18 @@ impl Priced {
         if part.factored.kept.len() > u64::BITS as usize {
             return Err(Error::unsupported("a part keeps at most 64 different sums; split it"));
         }
+        for beside in &part.beside {
+            let known = match beside.relation.as_str() {
+                "instrument" => legs.instrument,
+                "account" => legs.account,
+                other => return Err(Error::unsupported(format!("a row of a part is not found in {other}"))),
+            };
+            if beside.by != known {
+                let name = &beside.relation;
+                return Err(Error::unsupported(format!("a leg finds its {name} by {name}_id")));
+            }
+        }
+        let row = row_of(&part, legs);
         let looked = |input: &Input| -> Result<Option<Looked>> {
             let Some(lookup) = input.lookup else { return Ok(None) };
             let lookup = &part.factored.lookups[lookup];
@@ -410,6 +488,7 @@ impl Priced {
                 _ => None,
             };
             let by = match key {
+                _ if row.is_some() => Some(Member::Row),
                 Some(column) if column == legs.instrument => Some(Member::Instrument),
                 Some(column) if column == legs.priced_as => Some(Member::PricedAs),
                 _ => None,
@@ -423,13 +502,21 @@ impl Priced {
             }
         };
         let looked: Vec<Option<Looked>> = part.factored.inputs.iter().map(looked).collect::<Result<_>>()?;
+        let rows_of = match &row {
+            None => None,
+            Some(row) => {
+                Some(broadcasts.all.iter().position(|known| known.name == row.relation).ok_or_else(|| {
+                    Error::unsupported(format!("{} is not kept, so no part looks it up", row.relation))
+                })?)
+            }
+        };
         let mut terms: Vec<Terms> = Vec::new();
         let mut terms_of = |g: &Scalar| {
             let g = g.substitute(&mut |input| {
                 let looked = looked[input].expect("what is applied last reads what is looked up");
                 Scalar::Column(applied.input(looked))
             });
-            let g = applied.number(g);
+            let g = applied.number(g, rows_of);
             terms.iter().position(|terms| terms.g == g).unwrap_or_else(|| {
                 terms.push(Terms { g, mask: 0, sums: Vec::new(), extremes: Vec::new() });
                 terms.len() - 1
@@ -461,7 +548,25 @@ impl Priced {
                 Aggregate::Least | Aggregate::Greatest => terms[at].extremes.push(term),
             }
         }
-        Ok(Priced { part, aggregates, terms })
+        Ok(Priced { part, aggregates, terms, row })
+    }
+
+    /// What tells, beside the columns of a leg, which pair each line is of: see `Priced::row`.
+    pub fn row_columns(&self, take: &mut dyn FnMut(usize)) {
+        let keys = self.row.iter().flat_map(|row| &row.keys);
+        keys.for_each(|(_, key)| key.columns(&mut |column| take(column)));
+    }
+
+    /// The pairs of lines by the rows they find; `None` where they are those of instruments.
+    pub fn rows(
+        &self,
+        columns: &[Vec<Datum>],
+        lines: usize,
+        broadcasts: &Broadcasts,
+        tables: &Tables,
+    ) -> Option<Vec<Pair>> {
+        let found = find(self.row.as_ref()?, columns, lines, &broadcasts.all, tables);
+        Some(found.into_iter().map(|row| row.wrapping_add(1)).collect())
     }
 }
 
@@ -477,4 +582,48 @@ fn measures(view: &GroupedView, relation: &Relation) -> Vec<MeasureOf> {
         ),
     };
     view.measures.iter().map(measure).collect()
+}
+
+/// The look-up that is keyed by neither instrument of a pair, where a part has no other.
+fn row_of(part: &Part, legs: &LegColumns) -> Option<Lookup> {
+    let [lookup] = part.factored.lookups.as_slice() else { return None };
+    let inputs = &part.factored.inputs;
+    let by_pair = |key: &Scalar| matches!(key, Scalar::Column(input) if [legs.instrument, legs.priced_as].contains(&inputs[*input].column));
+    if let [(_, key)] = lookup.keys.as_slice()
+        && by_pair(key)
+    {
+        return None;
+    }
+    let key = |(column, key): &(usize, Scalar)| {
+        (*column, key.substitute(&mut |input| Scalar::Column(inputs[input].column)))
+    };
+    Some(Lookup { relation: lookup.relation.clone(), keys: lookup.keys.iter().map(key).collect() })
+}
+
+/// The condition on instruments that all parts share.
+fn only(parts: &[Priced], legs: &LegColumns) -> Result<Option<Scalar>> {
+    let mut shared: Option<Option<Scalar>> = None;
+    for Priced { part, .. } in parts {
+        let mut of_instrument = true;
+        let over = |filter: &Scalar| {
+            filter.substitute(&mut |column| {
+                let beside = column.checked_sub(legs.len()).map(|at| &part.beside[at]);
+                match beside.filter(|beside| beside.relation == "instrument") {
+                    Some(beside) => Scalar::Column(beside.column),
+                    None => {
+                        of_instrument = false;
+                        Scalar::Column(column)
+                    }
+                }
+            })
+        };
+        let filter = part.filter.as_ref().map(over);
+        if !of_instrument || shared.as_ref().is_some_and(|shared| *shared != filter) {
+            return Err(Error::unsupported(
+                "a view has the rows of some instruments; each of its parts says which by the same condition",
+            ));
+        }
+        shared = Some(filter);
+    }
+    Ok(shared.flatten())
 }

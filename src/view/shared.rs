@@ -145,10 +145,11 @@ impl Shared {
         if !self.arrangements.contains_key(fields) {
             self.arrange(fields, tables, snapshot);
         }
-        let relations = &self.broadcasts[&key.1.currency];
+        let relations = self.broadcasts.get_mut(&key.1.currency).expect("it was just made");
         if !self.shapes.contains_key(key) {
             let columns = &self.legs.columns;
             let shape = Shape::new(&key.0, &key.1, catalog, columns, relations, &snapshot.dictionaries)?;
+            shape.relations().for_each(|relation| relations.need(relation, tables, snapshot));
             self.shapes.insert(key.clone(), shape);
         }
         let shape = self.shapes.get_mut(key).expect("it was just made");

@@ -57,6 +57,7 @@ pub struct Relevant {
 pub struct PartLines<'a> {
     /// The group of each line at the last level of the stage.
     pub groups: &'a [GroupId],
+    /// The pair of each line, as the part counts them.
     pub pairs: &'a [Pair],
     /// What each line adds to what is kept, column by column, with its sign.
     pub deltas: &'a [Vec<Datum>],
@@ -267,8 +268,10 @@ impl Inner {
         // A new one counts even where its aggregates are those of nothing.
         buckets.retain(|&bucket| bucket < known);
         buckets.extend(known..self.settled as u32);
+        let empty: Vec<Datum> = priced.of.aggregates.iter().map(Aggregate::empty).collect();
         for &bucket in &buckets {
-            let aggregates = cells.values(bucket).expect("an inner group has a cell");
+            // Lines that add nothing make no cell.
+            let aggregates = cells.values(bucket).unwrap_or(&empty);
             let values = self.keys[bucket as usize].iter().chain(aggregates);
             columns.iter_mut().zip(values).for_each(|(column, &value)| column.push(value));
         }

@@ -10,12 +10,13 @@ use tickview::view::spec::{Selection, ViewSpec};
 use crate::desk::Desk;
 use crate::law::{check, shown, spec};
 
-const INSTRUMENTS: [&str; 10] = ["AAA", "PEN", "BOND1", "FUT1", "OPT1", "USD", "EUR", "GBP", "XYZ", "UNK1"];
+const INSTRUMENTS: [&str; 11] =
+    ["AAA", "PEN", "BOND1", "FUT1", "OPT1", "USD", "EUR", "GBP", "XYZ", "UNK1", "VAULT"];
 const ACCOUNTS: [&str; 3] = ["A1", "A2", "A3"];
 const DAYS: [&str; 3] = ["2026-01-05", "2026-01-06", "2026-01-07"];
 const SIDES: [&str; 6] = ["BUY", "BUY_COVER", "SUBSCRIBE", "SELL", "SELL_SHORT", "REDEEM"];
 const STATUSES: [&str; 6] = ["NEW", "PARTIALLY_FILLED", "FILLED", "CANCELLED", "PENDING_CANCEL", "REJECTED"];
-const GROUPS: [&[&str]; 10] = [
+const GROUPS: [&[&str]; 13] = [
     &[],
     &["sector"],
     &["account_id", "instrument_id"],
@@ -26,6 +27,9 @@ const GROUPS: [&[&str]; 10] = [
     &["country_of_risk"],
     &["order_type", "account_id"],
     &["region", "long_short", "sector"],
+    &["account_id", "currency"],
+    &["currency", "side", "account_id"],
+    &["currency", "instrument_id"],
 ];
 
 pub struct History {
@@ -72,6 +76,8 @@ impl History {
                     "FUT1" => ("FUTURE", "1", "USD"),
                     "OPT1" => ("OPTION", "1", "USD"),
                     "USD" | "EUR" | "GBP" => ("CASH", "1", instrument),
+                    // Cash that is not named like its currency.
+                    "VAULT" => ("CASH", "1", self.one_of(&["USD", "EUR", "SEK"])),
                     _ => ("EQUITY", "1", self.one_of(&["USD", "JPY"])),
                 };
                 let sector = self.one_of(&[r#""Energy""#, r#""Tech""#, "null"]);
@@ -87,11 +93,12 @@ impl History {
             }
             8..12 => {
                 let strategy = self.one_of(&[r#""Macro""#, r#""Value""#, "null"]);
+                let base = self.one_of(&["USD", "EUR", "GBP", "JPY"]);
                 or_gone_line(
                     "base.account",
                     &format!("\"{account}\""),
                     or_gone(format!(
-                        r#"{{"accountName":"N","baseCurrency":"EUR","strategy":{strategy},{meta}}}"#
+                        r#"{{"accountName":"N","baseCurrency":"{base}","strategy":{strategy},{meta}}}"#
                     )),
                 )
             }
@@ -192,6 +199,8 @@ impl History {
         if self.chance(25) {
             spec.view = "pid_carve_out".to_owned();
             spec.portfolios = Some(vec![self.one_of(&["", "P1"]).to_owned()]);
+        } else if self.chance(40) {
+            spec.view = "cash_only".to_owned();
         }
         if self.chance(40) {
             let known = desk.engine.snapshot().accounts.clone();

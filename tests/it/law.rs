@@ -85,6 +85,7 @@ fn v1_the_market_is_its_recomputation() {
     let mut carved = spec(&["portfolio_id"]);
     carved.view = "pid_carve_out".to_owned();
     carved.portfolios = Some(vec![String::new(), "CORE".to_owned()]);
+    let cash = |group_by: &[&str]| ViewSpec { view: "cash_only".to_owned(), ..spec(group_by) };
     let specs = [
         spec(&[]),
         spec(&["sector"]),
@@ -94,6 +95,9 @@ fn v1_the_market_is_its_recomputation() {
         spec(&["long_short", "currency"]),
         spec(&["side", "status"]),
         spec(&["strategy", "asset_class"]),
+        cash(&["account_id", "currency"]),
+        cash(&["currency", "portfolio_id", "account_id"]),
+        cash(&["long_short", "side"]),
     ];
     let mut oracle = Oracle::new(engine.schema(), 1);
     let views: Vec<u64> = specs.iter().map(|spec| engine.open(spec).unwrap()).collect();

@@ -119,8 +119,8 @@ fn as_of(desk: &Desk) -> AsOf {
 }
 
 /// The relations a view reads, each after those it reads itself.
-const RELATIONS: [&str; 8] =
-    ["fx", "instrument", "quote", "unit", "account", "counting_order", "leg", "direction"];
+const RELATIONS: [&str; 9] =
+    ["fx", "fx_between", "instrument", "quote", "unit", "account", "counting_order", "leg", "direction"];
 
 #[test]
 fn i3_plans_of_the_relations_and_parts() {
@@ -172,7 +172,11 @@ fn i3_plans_of_the_baseline() {
             let query = view.part_by(&catalog, at, &fields[..depth], &parameters);
             add(&mut planner, name, query);
         }
-        add(&mut planner, &format!("level_{depth}"), view.measures_by(&catalog, "account_overview", depth));
+        add(
+            &mut planner,
+            &format!("level_{depth}"),
+            view.measures_by(&catalog, "account_overview", &fields[..depth]),
+        );
     }
     insta::assert_snapshot!("plans_baseline", text);
 }

@@ -2,14 +2,22 @@
  * Another way to the text of a cell, sharing nothing with the page's formatter:
  * whole numbers of the smallest unit, divided with remainder.
  */
-const PLACES: Readonly<Record<string, number>> = { money: 2, price: 4, weight: 2, count: 0 };
+const PLACES: Readonly<Record<string, number>> = {
+  money: 2,
+  local: 2,
+  base: 2,
+  price: 4,
+  weight: 2,
+  count: 0,
+};
+const AMOUNTS = new Set(["money", "local", "base"]);
 
 export function expectedText(raw: string, unit: string, currency = "USD"): string | null {
   if (raw === "") return "–";
   if (unit === "text") return raw;
   if (unit === "time") return `${raw.slice(5, 10)} ${raw.slice(11, 19)}`;
   if (unit === "quantity") return group(raw);
-  const places = unit === "money" && currency === "JPY" ? 0 : PLACES[unit];
+  const places = AMOUNTS.has(unit) && currency === "JPY" ? 0 : PLACES[unit];
   if (places === undefined) return null;
   const [whole, fraction = ""] = raw.replace("-", "").split(".");
   const shift = places + (unit === "weight" ? 2 : 0);

@@ -9,6 +9,7 @@
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ROW_HEIGHT_PX } from "../src/grid/scroll.ts";
+import type { Catalog } from "../src/protocol/catalog.ts";
 import type { Column, Row, Spec, Total } from "../src/protocol/messages.ts";
 import { expectedText } from "./oracle.ts";
 import { launch, live, rowsOf, until, type ShownRow } from "./screen.ts";
@@ -33,6 +34,7 @@ const VIEWS = [
     query: "?group=asset_class,sector&expanded=2&sort=-mv_current",
     currency: "USD",
   },
+  { name: "cash by account and currency", query: "?view=cash_only&expanded=2", currency: "USD" },
 ] as const;
 
 interface Recomputed {
@@ -50,6 +52,7 @@ interface Watched {
 let browser: Browser;
 let server: RealServer;
 const watched: Watched[] = [];
+const baseCurrencies = new Map<string, string>();
 
 async function watch(query: string): Promise<Watched> {
   const page = await browser.newPage({ viewport: { width: 1600, height: SCREEN_PX } });
@@ -88,15 +91,20 @@ async function epochNow(): Promise<number> {
   return ((await (await fetch(`${server.url}/api/status`)).json()) as { epoch: number }).epoch;
 }
 
-/** What a row of the answer looks like on screen. */
+/** What a row of the answer looks like on screen. Amounts of cash are those of its account and currency. */
 function shownAs(
   { schema }: Recomputed,
-  { values, quality }: Row | Total,
+  { values, quality, key: [account, local] = [] }: (Row | Total) & { readonly key?: Row["key"] },
   currency: string,
 ): Pick<ShownRow, "cells"> {
+  const own: Readonly<Record<string, string | null | undefined>> = {
+    local,
+    base: baseCurrencies.get(account ?? ""),
+  };
   const cells = schema.map(({ name, unit }, at) => {
     const raw = values[at] ?? "";
-    return { column: name, raw, quality: quality[at] ?? "", text: expectedText(raw, unit, currency)! };
+    const text = expectedText(raw, unit, own[unit] ?? currency)!;
+    return { column: name, raw, quality: quality[at] ?? "", text };
   });
   return { cells: cells.map((cell) => ({ ...cell, title: expect.any(String) as string })) };
 }
@@ -124,6 +132,9 @@ describe.skipIf(binary === undefined)("a market that stops after 200 ticks", () 
       serve(binary!, [...MARKET.split(" "), "--stop-after-ticks", String(TICKS)]),
     ]);
     watched.push(...(await Promise.all(VIEWS.map(({ query }) => watch(query)))));
+    const { accounts } = (await (await fetch(`${server.url}/api/catalog`)).json()) as Catalog;
+    for (const { id, baseCurrency } of accounts)
+      if (baseCurrency !== null) baseCurrencies.set(id, baseCurrency);
   });
   afterAll(async () => {
     await browser?.close();
@@ -188,6 +199,25 @@ describe.skipIf(binary === undefined)("a market that stops after 200 ticks", () 
     expect([...marks].some((mark) => mark.startsWith("PARTIAL:"))).toBe(true);
     const values = answer.rows.flatMap(({ values }) => values);
     expect(values.filter((value) => value !== null && /[1-9]/.test(value)).length).toBeGreaterThan(1_000);
+  });
+
+  test("every overdrawn amount on screen has its sign, and nothing else has", async () => {
+    const { page } = watched.at(-1)!;
+    await page.evaluate(() => (document.querySelector(".scroller")!.scrollTop = 0));
+    const cells = await page.evaluate(() =>
+      [...document.querySelectorAll<HTMLElement>(".row[data-key]:not([hidden]) [data-col]")].map((cell) => ({
+        column: cell.dataset["col"]!,
+        raw: cell.dataset["raw"]!,
+        sign: cell.querySelector(".overdrawn")?.getAttribute("aria-label") ?? "",
+        title: cell.title,
+      })),
+    );
+    for (const { column, raw, sign, title } of cells) {
+      const overdrawn = column.startsWith("expected") && raw.startsWith("-");
+      expect([column, raw, sign]).toEqual([column, raw, overdrawn ? "Overdrawn" : ""]);
+      expect(title.startsWith("Overdrawn")).toBe(overdrawn);
+    }
+    expect(cells.filter(({ sign }) => sign !== "").length).toBeGreaterThan(0);
   });
 
   test("data that stands still on purpose stays LIVE, past the silence that would be a death", async () => {

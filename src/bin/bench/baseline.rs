@@ -295,7 +295,7 @@ impl Baseline {
                 plans.push(plan);
             }
             self.parts.push(plans);
-            let query = self.view.measures_by(&self.catalog, &self.view_name, depth);
+            let query = self.view.measures_by(&self.catalog, &self.view_name, &fields);
             self.measures.push(self.narrow.physical(&self.narrow.logical(&query)?)?);
         }
         Ok(())

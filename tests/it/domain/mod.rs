@@ -1,6 +1,7 @@
 //! The rules of `tests/SPEC.md`, one test or more each, on the grouped views.
 
 mod cash;
+mod cash_only;
 mod day;
 mod desk_fixture;
 mod groups;

@@ -14,6 +14,8 @@ export interface DisplayColumn {
   /** Someone dragged it to this width, so it is not fitted to its content. */
   readonly fixedWidth: boolean;
   readonly numeric: boolean;
+  /** Expected cash: below zero it is marked. */
+  readonly overdraws: boolean;
 }
 
 export const ROW_HEADER_WIDTH_PX = 232;
@@ -30,6 +32,7 @@ export const COLUMN_WIDTH_MIN_PX = 48;
 const WIDTHS_PX: Readonly<Record<Unit, number>> = {
   money: 112,
   local: 112,
+  base: 112,
   quantity: 96,
   price: 96,
   weight: 84,
@@ -42,6 +45,8 @@ const TEXT_WIDTH_MAX_PX = 240;
 /** Room for the arrow before a number and the quality mark after it. */
 const NUMBER_PADDING_PX = 30;
 const TEXT_PADDING_PX = 20;
+/** Room for the sign of what is overdrawn. */
+const OVERDRAWN_PX = 18;
 
 /** Width of a character in digits. Figures are tabular, so all digits are alike. */
 const CHARACTER_DIGITS: Readonly<Record<string, number>> = {
@@ -62,7 +67,8 @@ export function widthInDigits(text: string): number {
 
 /** The width that shows so many digits, or characters of text, whole. */
 export function widthFor(column: DisplayColumn, digits: number, digitPx: number): number {
-  if (column.numeric) return Math.ceil(digits * digitPx + NUMBER_PADDING_PX);
+  if (column.numeric)
+    return Math.ceil(digits * digitPx + NUMBER_PADDING_PX + (column.overdraws ? OVERDRAWN_PX : 0));
   return Math.min(Math.ceil(digits * digitPx + TEXT_PADDING_PX), TEXT_WIDTH_MAX_PX);
 }
 
@@ -94,6 +100,7 @@ export function displayColumns(
       fixedWidth: widths[column.name] !== undefined,
       widthPx: widths[column.name] ?? WIDTHS_PX[column.unit] ?? WIDTHS_PX.text,
       numeric: column.type !== "text",
+      overdraws: basis === "EXPECTED" && (column.unit === "local" || column.unit === "base"),
     };
   });
   if (order === null) return columns;

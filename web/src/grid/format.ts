@@ -38,17 +38,18 @@ export const minorUnits = (currency: string | null): number =>
   (currency === null ? undefined : MINOR_UNITS[currency]) ?? 2;
 
 /**
- * `reporting` is the view's currency; `local` that of the row, where it has one.
+ * `reporting` is the view's currency; `own` that of the cell where it has another, if it is known.
  * Quantities are never rounded: a fraction of a share is a fraction of a share.
  */
-export function format(raw: Cell, { type, unit }: Column, reporting: string, local: string | null): string {
+export function format(raw: Cell, { type, unit }: Column, reporting: string, own: string | null): string {
   if (raw === null) return NO_VALUE;
   if (type === "text" || unit === "text") return raw;
   switch (unit) {
     case "money":
       return fixed(raw, minorUnits(reporting));
     case "local":
-      return fixed(raw, minorUnits(local));
+    case "base":
+      return fixed(raw, minorUnits(own));
     case "price":
       return fixed(raw, PRICE_PLACES);
     case "weight":
@@ -65,6 +66,17 @@ function instant(raw: string): string {
   const match = /^\d{4}-(\d\d-\d\d)T(\d\d:\d\d:\d\d)/.exec(raw);
   return match === null ? raw : `${match[1]} ${match[2]}`;
 }
+
+/** Why a cell of no amount has no value, or what its amount is in; for its tooltip. */
+export function explainAmount(raw: Cell, unit: Unit, own: string | null): string {
+  if (unit === "local")
+    return raw === null ? "Only by currency: amounts of several currencies are not added up" : "";
+  if (unit !== "base") return "";
+  if (raw === null) return "Only by account: accounts have base currencies of their own";
+  return own === null ? "" : `In ${own}, the account's base currency`;
+}
+
+export const OVERDRAWN = "Overdrawn: expected cash is below zero";
 
 /** What a mark on a cell means, for its tooltip. */
 export function explainQuality(quality: string, unit?: Unit): string {

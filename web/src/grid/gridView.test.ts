@@ -18,6 +18,7 @@ const layout: GridLayout = {
   rowHeaderWidthPx: undefined,
   sort: [],
   currency: "USD",
+  baseCurrencies: new Map(),
   rowHeader: "group",
 };
 const HEIGHT_PX = 10 * ROW_HEIGHT_PX;
@@ -242,4 +243,83 @@ test("rows that have not come leave the picture; the snapshot brings them", () =
 test("anything but LIVE is said on the grid", () => {
   grid.setState("LAGGING");
   expect(host.dataset["state"]).toBe("LAGGING");
+});
+
+describe("cash", () => {
+  const cash: Column[] = [
+    { name: "expected", type: "decimal", scale: 6, unit: "local" },
+    { name: "expected_base", type: "decimal", scale: 18, unit: "base" },
+  ];
+  const measures = cash.map(({ name, unit, scale }) => ({
+    name,
+    title: name,
+    unit,
+    basis: "EXPECTED",
+    scale,
+    doc: "",
+  }));
+  const view = {
+    name: "cash_only",
+    title: "Cash-Only",
+    kind: "grouped",
+    groupBy: [],
+    defaultGroupBy: [],
+    exposures: true,
+    portfolios: false,
+    measures,
+  } as const;
+  const line = (key: string[], values: (string | null)[], quality = {}): Row => ({
+    ...row(null, null),
+    key,
+    depth: key.length,
+    values,
+    quality,
+  });
+  const flagOf = (key: string, column: string) =>
+    cellOf(key, column)!.querySelector<HTMLElement>(".overdrawn")?.getAttribute("aria-label");
+
+  beforeEach(() =>
+    grid.setLayout({
+      ...layout,
+      view: "cash_only",
+      columns: displayColumns(cash, view, null, {}),
+      grouping: ["account_id", "currency"],
+      baseCurrencies: new Map([["A1", "JPY"]]),
+    }),
+  );
+
+  test("amounts are written in the currency of the row and of its account", () => {
+    show(snapshot([line(["A1"], [null, "1500.25"]), line(["A1", "EUR"], ["10.5", "1680.25"])]));
+    expect(cellOf('["A1"]', "expected")!.textContent).toBe("–");
+    expect(cellOf('["A1"]', "expected")!.title).toMatch(/^Only by currency/);
+    expect(cellOf('["A1"]', "expected_base")!.textContent).toBe("1,500");
+    expect(cellOf('["A1"]', "expected_base")!.title).toMatch(/^In JPY/);
+    expect(cellOf('["A1","EUR"]', "expected")!.textContent).toBe("10.50");
+    expect(host.querySelector(".overdrawn")).toBeNull();
+  });
+
+  test("expected cash below zero has a sign, until it is not", () => {
+    let model = show(
+      snapshot([line(["A1"], [null, "-3"], { 1: "PARTIAL:1" }), line(["A1", "EUR"], ["0", "1"])]),
+    );
+    expect([flagOf('["A1"]', "expected"), flagOf('["A1"]', "expected_base")]).toEqual([
+      undefined,
+      "Overdrawn",
+    ]);
+    expect(cellOf('["A1"]', "expected_base")!.title).toMatch(/^Overdrawn.*Partial/);
+    expect(cellOf('["A1"]', "expected_base")!.textContent).toBe("-3");
+    model = change(model, {
+      cells: [
+        { column: 0, rows: [1], values: ["-0.01"] },
+        { column: 1, rows: [0], values: ["4"] },
+      ],
+    });
+    expect([flagOf('["A1"]', "expected_base"), flagOf('["A1","EUR"]', "expected")]).toEqual([
+      undefined,
+      "Overdrawn",
+    ]);
+    expect(cellOf('["A1"]', "expected_base")!.title).toMatch(/^Partial/);
+    change(model, { cells: [{ column: 0, rows: [1], values: ["0"] }] });
+    expect(flagOf('["A1","EUR"]', "expected")).toBeUndefined();
+  });
 });

@@ -44,6 +44,8 @@ export interface GridLayout {
   readonly rowHeaderWidthPx: number | undefined;
   readonly sort: readonly SortBy[];
   readonly currency: string;
+  /** The base currencies of accounts by id, as far as they are declared. */
+  readonly baseCurrencies: ReadonlyMap<string, string>;
   /**
    * What the first column says of a row: the group's name, the parts of its
    * key, or its number where the columns beside it hold the key already.
@@ -60,6 +62,8 @@ const FIT_EVERY_MS = 1_000;
 const NAMES_MEASURED_MAX = 5_000;
 /** A title's letter is about this much of a digit wide. */
 const TITLE_DIGITS = 0.9;
+/** The arrow after the title of a sorted column, in letters. */
+const SORT_ARROW_LETTERS = 2;
 
 export class GridView {
   readonly #scroller = element("scroller", "treegrid");
@@ -225,7 +229,8 @@ export class GridView {
     this.#layout!.columns.forEach((column, display) => {
       if (column.fixedWidth) return;
       const measure = column.numeric ? widthInDigits : (text: string) => text.length;
-      let digits = column.title.length * TITLE_DIGITS;
+      const isSorted = this.#layout!.sort.some(({ column: name }) => name === column.column.name);
+      let digits = (column.title.length + (isSorted ? SORT_ARROW_LETTERS : 0)) * TITLE_DIGITS;
       for (const row of rows) digits = Math.max(digits, measure(row.textOf(display)));
       const widthPx = widthFor(column, digits, this.#digitPx);
       if (widthPx > this.#widths.get(column.column.name)!) wider[column.column.name] = widthPx;
@@ -302,6 +307,8 @@ export class GridView {
         rowIndex: ROWS_BEFORE,
         values: model.total.values,
         quality: model.total.quality,
+        currency: null,
+        baseCurrency: null,
       },
       (column) => this.#wheel.get(TOTAL_ID, column),
     );
@@ -385,7 +392,15 @@ export class GridView {
       rowIndex: position + 1 + ROWS_BEFORE,
       values: row.values,
       quality: row.quality,
+      currency: this.#partOf(row, "currency"),
+      baseCurrency: this.#layout!.baseCurrencies.get(this.#partOf(row, "account_id") ?? "") ?? null,
     };
+  }
+
+  /** What a group's key says of a field. */
+  #partOf({ key }: Row, field: string): string | null {
+    const { rowHeader, grouping } = this.#layout!;
+    return rowHeader === "group" ? (key[grouping.indexOf(field)] ?? null) : null;
   }
 
   #nameOf(position: number, { label, key }: Row): string | null {

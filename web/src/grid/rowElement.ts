@@ -5,9 +5,9 @@
  * only its differences. Text goes into a text node that lives as long as the
  * cell; no markup is parsed.
  */
-import type { Cell, Quality } from "../protocol/messages.ts";
+import type { Cell, Quality, Unit } from "../protocol/messages.ts";
 import type { DisplayColumn } from "./columns.ts";
-import { explainQuality, format, NO_VALUE } from "./format.ts";
+import { explainAmount, explainQuality, format, NO_VALUE, OVERDRAWN } from "./format.ts";
 import type { Direction } from "./highlight.ts";
 
 export interface Currencies {
@@ -30,6 +30,9 @@ export interface RowContent {
   readonly rowIndex: number;
   readonly values: readonly Cell[];
   readonly quality: Quality;
+  /** The currency of the group, and the base currency of its account, where its key says them. */
+  readonly currency: string | null;
+  readonly baseCurrency: string | null;
 }
 
 const MARKS: Readonly<Record<string, string>> = {
@@ -45,7 +48,9 @@ interface CellElement {
   raw: Cell | undefined;
   quality: string;
   direction: Direction | undefined;
-  local: string | null;
+  /** The currency of the amount, where it is not the reporting one. */
+  own: string | null;
+  flag: HTMLElement | null;
 }
 
 export class RowElement {
@@ -80,7 +85,7 @@ export class RowElement {
       element.dataset["col"] = column.name;
       const text = element.appendChild(document.createTextNode(""));
       this.element.append(element);
-      return { element, text, base, raw: undefined, quality: "", direction: undefined, local: null };
+      return { element, text, base, raw: undefined, quality: "", direction: undefined, own: null, flag: null };
     });
   }
 
@@ -103,25 +108,35 @@ export class RowElement {
     direction: Direction | undefined,
   ): void {
     const cell = this.#cells[displayIndex]!;
-    const { column, index } = this.columns[displayIndex]!;
+    const { column, index, overdraws } = this.columns[displayIndex]!;
     const raw = values[index] ?? null;
     const quality = qualities[index] ?? "";
-    const local = column.unit === "local" ? (values[this.currencies.localColumn] ?? null) : null;
+    const own = this.#currencyOf(column.unit, values);
+    const overdrawn = overdraws && raw !== null && raw.startsWith("-");
     const { element } = cell;
     let restyle = false;
-    if (raw !== cell.raw || local !== cell.local) {
+    if (raw !== cell.raw || own !== cell.own) {
       cell.raw = raw;
-      cell.local = local;
-      const text = format(raw, column, this.currencies.reporting, local);
+      cell.own = own;
+      const text = format(raw, column, this.currencies.reporting, own);
       if (cell.text.data !== text) cell.text.data = text;
       element.dataset["raw"] = raw ?? "";
       restyle = true;
     }
-    if (quality !== cell.quality || element.dataset["quality"] === undefined) {
+    if (restyle || quality !== cell.quality || element.dataset["quality"] === undefined) {
       cell.quality = quality;
       element.dataset["quality"] = quality;
-      element.title = quality === "" ? "" : explainQuality(quality, column.unit);
+      const title = [
+        overdrawn ? OVERDRAWN : "",
+        quality === "" ? explainAmount(raw, column.unit, own) : explainQuality(quality, column.unit),
+      ];
+      const text = title.filter(Boolean).join(". ");
+      if (element.title !== text) element.title = text;
       restyle = true;
+    }
+    if (overdrawn !== (cell.flag !== null)) {
+      cell.flag?.remove();
+      cell.flag = overdrawn ? overdrawnFlag(element) : null;
     }
     if (direction !== cell.direction) {
       cell.direction = direction;
@@ -135,6 +150,12 @@ export class RowElement {
     if (quality !== "") classes += ` ${MARKS[quality.split(":")[0]!] ?? "q-stale"}`;
     if (direction !== undefined) classes += ` hl ${direction}`;
     if (element.className !== classes) element.className = classes;
+  }
+
+  #currencyOf(unit: Unit, values: readonly Cell[]): string | null {
+    if (unit === "base") return this.#content?.baseCurrency ?? null;
+    if (unit !== "local") return null;
+    return values[this.currencies.localColumn] ?? this.#content?.currency ?? null;
   }
 
   /** What the first column says, and how far it is indented. */
@@ -188,6 +209,16 @@ export class RowElement {
       this.element.classList.toggle("odd", content.rowIndex % 2 === 1);
     }
   }
+}
+
+/** Beside the number, in text as well as in colour. */
+function overdrawnFlag(cell: HTMLElement): HTMLElement {
+  const flag = document.createElement("span");
+  flag.className = "overdrawn";
+  flag.setAttribute("role", "img");
+  flag.setAttribute("aria-label", "Overdrawn");
+  cell.prepend(flag);
+  return flag;
 }
 
 function div(className: string, role: string): HTMLElement {

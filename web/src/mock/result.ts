@@ -178,7 +178,7 @@ function measureAll(legs: readonly Leg[], schema: readonly Column[], nav: bigint
   const values = schema.map(({ name, unit }, i): Cell => {
     const [, family, basisName] =
       /^(mv|long|short|gross|net|weight)_(sod|current|expected)$/.exec(name) ?? [];
-    if (family === undefined) return other(legs, name);
+    if (family === undefined) return cashOf(legs, name) ?? other(legs, name);
     const basis = basisName!.toUpperCase() as Basis;
     let market = mv.get(basis);
     if (market === undefined) mv.set(basis, (market = mvOf(legs, basis)));
@@ -202,6 +202,36 @@ function measureAll(legs: readonly Leg[], schema: readonly Column[], nav: bigint
     return plain(value, MV_SCALE);
   });
   return { values, quality };
+}
+
+/** Cash-Only: amounts of one currency in it, those of one account at the mock's prices. */
+function cashOf(legs: readonly Leg[], name: string): Cell {
+  if (name === "overdrawn") {
+    const nets = new Map<string, bigint>();
+    for (const leg of legs) {
+      const id = rowId([leg.account.id, leg.instrument.currency]);
+      nets.set(id, (nets.get(id) ?? 0n) + quantityOf(leg, "EXPECTED"));
+    }
+    return String([...nets.values()].filter((net) => net < 0n).length);
+  }
+  const [, basis, base] = /^(sod|current|expected)(_base)?$/.exec(name) ?? [];
+  if (basis === undefined) return null;
+  const of = basis.toUpperCase() as Basis;
+  const sum = (worth: (leg: Leg) => bigint): bigint => legs.reduce((total, leg) => total + worth(leg), 0n);
+  const alone = (part: (leg: Leg) => string): boolean => new Set(legs.map(part)).size === 1;
+  if (base === undefined)
+    return alone(({ instrument }) => instrument.currency)
+      ? plain(
+          sum((leg) => quantityOf(leg, of)),
+          QUANTITY_SCALE,
+        )
+      : null;
+  return alone(({ account }) => account.id)
+    ? plain(
+        sum((leg) => quantityOf(leg, of) * (leg.instrument.price ?? 0n)),
+        MV_SCALE,
+      )
+    : null;
 }
 
 function netOf(legs: readonly Leg[], basis: Basis): { long: bigint; short: bigint } {

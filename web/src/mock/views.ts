@@ -103,7 +103,22 @@ export const VIEWS: readonly CatalogView[] = [
     "cash_only",
     "Cash-Only",
     "grouped",
-    GROUPED.filter(({ name }) => name.startsWith("mv_")),
+    [
+      ...BASES.map((basis) =>
+        measure(basis.toLowerCase(), `Local ${basis.toLowerCase()}`, "local", 6, basis, "By currency only"),
+      ),
+      ...BASES.map((basis) =>
+        measure(
+          `${basis.toLowerCase()}_base`,
+          `Base ${basis.toLowerCase()}`,
+          "base",
+          14,
+          basis,
+          "By account only",
+        ),
+      ),
+      measure("overdrawn", "Overdrawn", "count", 0, null, "Accounts' nets expected below zero"),
+    ],
     ["account_id", "currency"],
   ),
   view("pid_carve_out", "PID Carve-Out", "grouped", GROUPED, ["portfolio_id"], true),

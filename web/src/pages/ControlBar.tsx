@@ -82,12 +82,15 @@ export function ControlBar() {
           onChange={(exposures) => set({ exposures: exposures as Exposure[] })}
         />
       )}
-      <PickOne
-        label="Currency"
-        options={catalog.currencies.map((id) => ({ id, name: id }))}
-        chosen={layout.currency}
-        onChange={(currency) => set({ currency })}
-      />
+      {/* Cash-Only is in the currencies of its rows. */}
+      {view.name !== "cash_only" && (
+        <PickOne
+          label="Currency"
+          options={catalog.currencies.map((id) => ({ id, name: id }))}
+          chosen={layout.currency}
+          onChange={(currency) => set({ currency })}
+        />
+      )}
       {/* Cash-Only has nothing else, and no order is on cash. */}
       {view.name !== "cash_only" && view.name !== "orders" && (
         <OnOff

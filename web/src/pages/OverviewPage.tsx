@@ -51,6 +51,11 @@ export function OverviewPage() {
       rowHeaderWidthPx: rowHeader === "number" ? undefined : state.widths[ROW_HEADER],
       sort: state.layout.sort,
       currency: state.layout.currency,
+      baseCurrencies: new Map(
+        state.catalog?.accounts.flatMap(({ id, baseCurrency }) =>
+          baseCurrency === null ? [] : [[id, baseCurrency]],
+        ),
+      ),
       rowHeader,
     };
   }, []);

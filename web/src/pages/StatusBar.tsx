@@ -5,6 +5,7 @@ import { usePage } from "./store.ts";
 export function StatusBar() {
   const size = usePage((state) => state.size);
   const beat = usePage((state) => state.beat);
+  const cash = usePage((state) => state.layout.view === "cash_only");
   const staleSources = usePage((state) => state.staleSources);
   const strategy = usePage((state) => state.strategy);
   const asOf = beat?.asOf ?? null;
@@ -37,6 +38,11 @@ export function StatusBar() {
         </span>
       ))}
       <span className="spring" />
+      {cash && (
+        <span className="legend">
+          <i className="overdrawn" aria-hidden="true" /> overdrawn
+        </span>
+      )}
       <span className="legend">
         <i className="mark q-stale" /> stale
       </span>

@@ -115,4 +115,9 @@ test("another view keeps the grouping it shares, or brings its own", () => {
   });
   expect(groupingOf(withView(layout, cash), cash)).toEqual(["currency"]);
   expect(groupingOf(withView(DEFAULT_LAYOUT, cash), cash)).toEqual(["currency"]);
+  // Amounts of cash by sector would be none at all, though the view can be grouped by it.
+  const any = { ...cash, groupBy: ["currency", "sector"] };
+  expect(groupingOf(withView(layout, any), any)).toEqual(["currency"]);
+  const both: Layout = { ...layout, groupBy: ["sector", "currency"] };
+  expect(groupingOf(withView(both, any), any)).toEqual(["sector", "currency"]);
 });

@@ -117,7 +117,11 @@ export function fromQuery(search: string): Layout {
 
 /** Keeps what carries over to another view and drops what names this one's columns. */
 export function withView(layout: Layout, view: CatalogView): Layout {
-  const carries = view.kind === "rows" || layout.groupBy?.every((field) => view.groupBy.includes(field));
+  // Amounts of cash add up by account or currency alone: another grouping would show next to none.
+  const amounts =
+    view.name !== "cash_only" || layout.groupBy?.some((field) => view.defaultGroupBy.includes(field));
+  const carries =
+    view.kind === "rows" || (amounts && layout.groupBy?.every((field) => view.groupBy.includes(field)));
   return {
     ...layout,
     view: view.name,

@@ -56,7 +56,7 @@ const catalog = shape({
   businessDate: date,
   rollover,
   epoch: isNumber,
-  accounts: listOf(shape({ id: isString, name: orNull(isString) })),
+  accounts: listOf(shape({ id: isString, name: orNull(isString), baseCurrency: orNull(isString) })),
   portfolios: listOf(isString),
   currencies: listOf(isString),
   views: listOf(

@@ -58,7 +58,16 @@ export interface AsOf {
 }
 
 export type ColumnType = "decimal" | "count" | "time" | "text";
-export type Unit = "money" | "local" | "quantity" | "price" | "weight" | "count" | "time" | "text";
+export type Unit =
+  | "money"
+  | "local"
+  | "base"
+  | "quantity"
+  | "price"
+  | "weight"
+  | "count"
+  | "time"
+  | "text";
 export interface Column {
   readonly name: string;
   readonly type: ColumnType;
