@@ -9,6 +9,9 @@ SHELL := bash
 
 LISTEN ?= 127.0.0.1:8080
 SOURCE ?= market
+# How many histories `make law` runs, and which faults `make faults` plants: all unless named.
+HISTORIES ?= 2000
+FAULTS ?=
 # How the server of the browser tests is started.
 E2E_SERVE ?= --source market --accounts 20 --holdings 60 --orders 80 --instruments 300
 
@@ -29,7 +32,7 @@ MODULES := web/node_modules/.package-lock.json
 PAGE_SOURCES := $(shell find web/src web/scripts web/public 2>/dev/null) \
 	$(wildcard web/index.html web/package.json web/*.ts web/tsconfig*.json)
 
-.PHONY: run build test setup page test-rust test-web test-browser test-embed
+.PHONY: run build test setup page test-rust test-web test-browser test-embed law faults
 
 run: build
 	exec '$(TICKVIEW)' serve --listen '$(LISTEN)' --source '$(SOURCE)'
@@ -51,6 +54,15 @@ test-web: $(MODULES)
 test-browser: build
 	.ci/setup chromium
 	$(call limit,1200) .ci/browser-tests '$(TICKVIEW)' serve $(E2E_SERVE)
+
+# The law over many more histories than every run of the tests has time for.
+law: page
+	$(call limit,$(cargo_limit)) cargo test --locked --release --test it --no-run
+	TICKVIEW_HISTORIES='$(HISTORIES)' $(call limit,1200) cargo test --locked --release --test it -- v2_
+
+# Whether the laws would notice: one fault after another, planted in a copy of the sources.
+faults: page
+	$(call limit,7200) tests/faults/run $(FAULTS)
 
 # An embedder's build: the engine without the server.
 test-embed: setup

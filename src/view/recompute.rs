@@ -53,14 +53,56 @@ pub struct RecomputedRows {
     pub total: Vec<Cell>,
 }
 
-/// Plans, kept by their SQL, for snapshots of one schema.
+/// Plans, kept by their SQL, for snapshots of one schema. No row is kept from one recomputation to the next.
 pub struct Oracle {
     catalog: Arc<Catalog>,
     planner: Planner,
     /// By SQL, and by the group fields of the legs it reads: the same text over other columns is another plan.
     plans: HashMap<(String, Vec<String>), Arc<dyn ExecutionPlan>>,
+    /// What is run for a view, by all of its specification that the SQL depends on.
+    runs: HashMap<Asked, Arc<Run>>,
     fields: Vec<String>,
 }
+
+/// What the SQL of a view depends on.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Asked {
+    view: String,
+    group_by: Vec<String>,
+    portfolios: Option<Vec<String>>,
+    currency: String,
+    exclude_cash: bool,
+}
+
+/// The plans of one view, in the order they are run.
+struct Run {
+    view: GroupedView,
+    /// Of the relations that every view reads, those it needs.
+    relations: Vec<Step>,
+    grouped_leg: Step,
+    /// By level: its parts, and the measures over them.
+    levels: Vec<(Vec<Step>, Arc<dyn ExecutionPlan>)>,
+}
+
+/// A relation and the plan that computes it.
+struct Step {
+    relation: String,
+    plan: Arc<dyn ExecutionPlan>,
+    /// What else tells it from one of the same name at the same snapshot.
+    of: Of,
+}
+
+/// What a relation is computed for.
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
+struct Of {
+    currency: Option<String>,
+    /// The accounts whose rows it reads.
+    partitions: Option<Vec<PartitionId>>,
+    portfolios: Option<Vec<String>>,
+}
+
+/// Relations of one snapshot that were computed for one view and serve others.
+type Known = HashMap<(String, Of), Vec<RecordBatch>>;
 
 impl Oracle {
     /// `partitions` is how many threads a plan may use; above 1 it must run inside a Tokio runtime.
@@ -69,6 +111,7 @@ impl Oracle {
             catalog: Arc::new(Catalog::new(Arc::clone(schema))),
             planner: Planner::new(schema, partitions),
             plans: HashMap::new(),
+            runs: HashMap::new(),
             fields: Vec::new(),
         }
     }
@@ -78,16 +121,86 @@ impl Oracle {
     /// # Errors
     /// `Internal` where the SQL does not plan or run.
     pub fn recompute(&mut self, snapshot: &Arc<Snapshot>, spec: &ViewSpec) -> Result<Recomputed> {
-        let mut inputs = Some(Inputs::new(Arc::clone(snapshot), selected(snapshot, &spec.accounts)));
-        self.recompute_with(&mut inputs, spec)
+        let mut all = self.recompute_all(snapshot, &[spec])?;
+        Ok(all.swap_remove(0))
     }
 
-    fn recompute_with(&mut self, inputs: &mut Option<Inputs>, spec: &ViewSpec) -> Result<Recomputed> {
+    /// Several views at a snapshot; what they read alike is computed once.
+    ///
+    /// # Errors
+    /// As [`Self::recompute`].
+    pub fn recompute_all(
+        &mut self,
+        snapshot: &Arc<Snapshot>,
+        specs: &[&ViewSpec],
+    ) -> Result<Vec<Recomputed>> {
+        let mut known = Known::new();
+        specs.iter().map(|spec| self.recompute_with(snapshot, spec, &mut known)).collect()
+    }
+
+    fn recompute_with(
+        &mut self,
+        snapshot: &Arc<Snapshot>,
+        spec: &ViewSpec,
+        known: &mut Known,
+    ) -> Result<Recomputed> {
+        let run = self.run_of(spec)?;
+        let partitions = selected(snapshot, &spec.accounts);
+        let mut inputs = Inputs::new(Arc::clone(snapshot), partitions.clone());
+        for step in &run.relations {
+            let mut of = step.of.clone();
+            // The relations of prices, rates and declarations read no account's rows.
+            if ["counting_order", "leg", "direction"].contains(&step.relation.as_str()) {
+                of.partitions = partitions.clone();
+            }
+            let key = (step.relation.clone(), of);
+            let batches = match known.get(&key) {
+                Some(batches) => batches.clone(),
+                None => {
+                    let batches = self.execute(&mut inputs, &step.plan)?;
+                    known.insert(key, batches.clone());
+                    batches
+                }
+            };
+            inputs = inputs.with_relation(&step.relation, batches);
+        }
+        let legs = self.execute(&mut inputs, &run.grouped_leg.plan)?;
+        inputs = inputs.with_relation(GROUPED_LEG, legs);
+        let mut levels: Vec<Vec<Group>> = Vec::with_capacity(run.levels.len());
+        let mut columns = Vec::new();
+        for (depth, (parts, measures)) in run.levels.iter().enumerate() {
+            for part in parts {
+                let batches = self.execute(&mut inputs, &part.plan)?;
+                inputs = inputs.with_relation(&part.relation, batches);
+            }
+            let batches = self.execute(&mut inputs, measures)?;
+            if depth == 0 {
+                columns = columns_of(&run.view, &measures.schema());
+            }
+            let nav = levels.first().map(|total: &Vec<Group>| total[0].clone());
+            levels.push(groups(&run.view, depth, &batches, &inputs, nav.as_ref())?);
+        }
+        Ok(Recomputed { columns, levels })
+    }
+
+    /// The plans of a view, made the first time they are asked for.
+    fn run_of(&mut self, spec: &ViewSpec) -> Result<Arc<Run>> {
+        let asked = Asked {
+            view: spec.view.clone(),
+            group_by: spec.group_by.clone(),
+            portfolios: spec.portfolios.clone(),
+            currency: spec.currency.clone(),
+            exclude_cash: spec.exclude_cash,
+        };
+        if let Some(run) = self.runs.get(&asked) {
+            return Ok(Arc::clone(run));
+        }
         let catalog = Arc::clone(&self.catalog);
         let view = GroupedView::new(&catalog, &spec.view);
         let parameters = Parameters { currency: spec.currency.clone(), exclude_cash: spec.exclude_cash };
         let fields: Vec<&str> = spec.group_by.iter().map(String::as_str).collect();
         self.fields = Vec::new();
+        let mut relations = Vec::new();
         for relation in RELATIONS {
             let is_read = match relation {
                 "direction" => fields.contains(&"long_short"),
@@ -96,32 +209,32 @@ impl Oracle {
             };
             if is_read {
                 let query = self.selected(relation, catalog.bound(relation, &parameters), spec);
-                self.materialise(inputs, relation, &query)?;
+                let mut step = self.step(relation, &query)?;
+                step.of = Of {
+                    currency: ["fx", "quote", "unit"].contains(&relation).then(|| spec.currency.clone()),
+                    partitions: None,
+                    portfolios: spec.portfolios.clone().filter(|_| relation == "direction"),
+                };
+                relations.push(step);
             }
         }
         let legs = grouped::grouped_leg(&catalog, &fields, spec.portfolios.as_deref());
-        self.materialise(inputs, GROUPED_LEG, &legs)?;
+        let grouped_leg = self.step(GROUPED_LEG, &legs)?;
         self.fields = spec.group_by.clone();
         self.fields.sort_unstable();
-        let mut levels: Vec<Vec<Group>> = Vec::with_capacity(fields.len() + 1);
-        let mut columns = Vec::new();
+        let mut levels = Vec::with_capacity(fields.len() + 1);
         for depth in 0..=fields.len() {
+            let mut parts = Vec::with_capacity(view.parts.len());
             for part in 0..view.parts.len() {
                 let query = view.part_by(&catalog, part, &fields[..depth], &parameters);
-                self.materialise(inputs, &view.parts[part], &query)?;
+                parts.push(self.step(&view.parts[part], &query)?);
             }
-            let query = view.measures_by(&catalog, &spec.view, &fields[..depth]);
-            let batches = self.run(inputs, &query)?;
-            if depth == 0 {
-                let schema = batches.first().ok_or_else(|| Error::internal("a total has one row"))?.schema();
-                columns = columns_of(&view, &schema);
-            }
-            let nav = levels.first().map(|total: &Vec<Group>| total[0].clone());
-            let groups =
-                groups(&view, depth, &batches, inputs.as_ref().expect("inputs are put back"), nav.as_ref())?;
-            levels.push(groups);
+            let measures = self.plan(&view.measures_by(&catalog, &spec.view, &fields[..depth]))?;
+            levels.push((parts, measures));
         }
-        Ok(Recomputed { columns, levels })
+        let run = Arc::new(Run { view, relations, grouped_leg, levels });
+        self.runs.insert(asked, Arc::clone(&run));
+        Ok(run)
     }
 
     /// The rows of a row-level view at a snapshot.
@@ -133,13 +246,16 @@ impl Oracle {
         let parameters = Parameters { currency: spec.currency.clone(), exclude_cash: spec.exclude_cash };
         let view = RowsView::new(&catalog, &spec.view, &parameters);
         self.fields = Vec::new();
-        let mut inputs = Some(Inputs::new(Arc::clone(snapshot), selected(snapshot, &spec.accounts)));
+        let mut inputs = Inputs::new(Arc::clone(snapshot), selected(snapshot, &spec.accounts));
         for relation in relations_before(&view) {
-            self.materialise(&mut inputs, relation, &catalog.bound(relation, &parameters))?;
+            let step = self.step(relation, &catalog.bound(relation, &parameters))?;
+            let batches = self.execute(&mut inputs, &step.plan)?;
+            inputs = inputs.with_relation(relation, batches);
         }
+        let plan = self.plan(&view.query)?;
         let mut rows = Vec::new();
         let mut sums = vec![[0; 4]; view.columns.len()];
-        for batch in self.run(&mut inputs, &view.query)? {
+        for batch in self.execute(&mut inputs, &plan)? {
             let mut dictionaries = snapshot.dictionaries.write().expect("no reader panicked");
             let data: Vec<Vec<Datum>> = batch
                 .columns()
@@ -181,34 +297,28 @@ impl Oracle {
         query
     }
 
-    /// Computes a relation and makes it readable for what comes after.
-    fn materialise(&mut self, inputs: &mut Option<Inputs>, name: &str, query: &Query) -> Result<()> {
-        let batches = self.run(inputs, query)?;
-        let schema = match batches.first() {
-            Some(batch) => batch.schema(),
-            None => Arc::new(self.planner.logical(query)?.schema().as_arrow().clone()),
-        };
-        self.planner.add_relation(name, schema);
-        let read = inputs.take().expect("inputs are put back");
-        *inputs = Some(read.with_relation(name, batches));
-        Ok(())
+    /// Plans a relation and makes it readable for what is planned after.
+    fn step(&mut self, relation: &str, query: &Query) -> Result<Step> {
+        let plan = self.plan(query)?;
+        self.planner.add_relation(relation, plan.schema());
+        Ok(Step { relation: relation.to_owned(), plan, of: Of::default() })
     }
 
-    fn run(&mut self, inputs: &mut Option<Inputs>, query: &Query) -> Result<Vec<RecordBatch>> {
-        let text = query.to_string();
-        let key = (text, self.fields.clone());
-        let plan = match self.plans.get(&key) {
-            Some(plan) => Arc::clone(plan),
-            None => {
-                let plan = self.planner.physical(&self.planner.logical(query)?)?;
-                self.plans.insert(key, Arc::clone(&plan));
-                plan
-            }
-        };
-        let shared = Arc::new(inputs.take().expect("inputs are put back"));
-        let batches = execute(&plan, self.planner.state(), &shared);
-        *inputs =
-            Some(Arc::into_inner(shared).ok_or_else(|| Error::internal("a plan still reads its inputs"))?);
+    fn plan(&mut self, query: &Query) -> Result<Arc<dyn ExecutionPlan>> {
+        let key = (query.to_string(), self.fields.clone());
+        if let Some(plan) = self.plans.get(&key) {
+            return Ok(Arc::clone(plan));
+        }
+        let plan = self.planner.physical(&self.planner.logical(query)?)?;
+        self.plans.insert(key, Arc::clone(&plan));
+        Ok(plan)
+    }
+
+    fn execute(&self, inputs: &mut Inputs, plan: &Arc<dyn ExecutionPlan>) -> Result<Vec<RecordBatch>> {
+        let empty = Inputs::new(Arc::clone(inputs.snapshot()), None);
+        let shared = Arc::new(std::mem::replace(inputs, empty));
+        let batches = execute(plan, self.planner.state(), &shared);
+        *inputs = Arc::into_inner(shared).ok_or_else(|| Error::internal("a plan still reads its inputs"))?;
         batches
     }
 }

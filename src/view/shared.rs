@@ -233,6 +233,13 @@ impl Shared {
             .flat_map(|rows| rows.data.chunks_exact(instrument.columns.len()))
             .map(|row| row[id] as Code)
             .collect();
+        // An instrument that is named for the first time reads otherwise before and after, too: a row that came
+        // and went within the tick is taken back as it was added.
+        let known = self.broadcasts[LEGS_CURRENCY].get("instrument").columns[0].len();
+        let fresh = &tables.instruments.codes()[known..];
+        if !fresh.is_empty() && delta.tables.iter().any(|rows| !rows.gone.is_empty()) {
+            declared.extend_from_slice(fresh);
+        }
         declared.sort_unstable();
         declared.dedup();
         let reread: Vec<(TableId, RowSet, RowSet)> = if declared.is_empty() {

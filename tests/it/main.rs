@@ -1,6 +1,7 @@
 mod ahead;
 mod bench;
 mod console;
+mod coverage;
 mod decode;
 mod desk;
 mod diff;

@@ -62,13 +62,17 @@ fn maintained(engine: &Engine, view: ViewId) -> List {
     List { rows: rows.collect(), total: shown(&snapshot.total) }
 }
 
-/// The same from nothing: DataFusion's rows, sorted and filtered here.
-fn recomputed(oracle: &mut Oracle, engine: &mut Engine, spec: &ViewSpec) -> List {
-    let result = oracle.recompute_rows(engine.snapshot(), spec).unwrap();
-    // What each column is, told by the view with all of them.
+/// The columns of a list, all of them.
+fn columns_of(engine: &mut Engine, spec: &ViewSpec) -> Vec<Column> {
     let whole = engine.open(&ViewSpec::new(spec.view.clone())).unwrap();
     let columns = engine.view(whole).columns().to_vec();
     engine.close(whole);
+    columns
+}
+
+/// The same from nothing: DataFusion's rows, sorted and filtered here. `columns` is what each column is.
+fn recomputed(oracle: &mut Oracle, engine: &Engine, spec: &ViewSpec, columns: &[Column]) -> List {
+    let result = oracle.recompute_rows(engine.snapshot(), spec).unwrap();
     assert_eq!(result.columns, columns.iter().map(|column| column.name.clone()).collect::<Vec<_>>());
     let dictionaries = engine.dictionaries().read().unwrap();
     let shown = |cells: &[Cell]| -> Vec<Shown> {
@@ -146,8 +150,15 @@ fn lets_through(value: &Value, column: &Column, filter: &Filter) -> bool {
 
 #[track_caller]
 fn check(engine: &mut Engine, view: ViewId, oracle: &mut Oracle, spec: &ViewSpec) {
+    let columns = columns_of(engine, spec);
+    check_of(engine, view, oracle, spec, &columns);
+}
+
+/// The same where the columns are known.
+#[track_caller]
+fn check_of(engine: &Engine, view: ViewId, oracle: &mut Oracle, spec: &ViewSpec, columns: &[Column]) {
     let is = maintained(engine, view);
-    let should = recomputed(oracle, engine, spec);
+    let should = recomputed(oracle, engine, spec, columns);
     let epoch = engine.snapshot().epoch;
     assert_eq!(is.total, should.total, "epoch {epoch}, total of {spec:?}");
     let keys = |list: &List| list.rows.iter().map(|(key, _)| key.clone()).collect::<Vec<_>>();
@@ -305,10 +316,7 @@ impl History {
             spec.columns = Some(chosen.collect());
         }
         if self.chance(40) {
-            let known = desk.engine.snapshot().accounts.clone();
-            let dictionaries = desk.engine.dictionaries().read().unwrap();
-            let chosen = known.iter().take(2).map(|&code| dictionaries.names.text(code).to_owned());
-            spec.accounts = Selection::Only(chosen.collect());
+            spec.accounts = self.some_accounts(&desk.engine);
         }
         spec
     }
@@ -322,12 +330,15 @@ fn run(seed: u64, ticks: i64, oracle: &mut Oracle) {
     desk.tick(start, &first);
     let specs = [0; 3].map(|_| history.rows_spec(&mut desk));
     let views = specs.each_ref().map(|spec| desk.engine.open(spec).unwrap());
+    let columns = specs.each_ref().map(|spec| columns_of(&mut desk.engine, spec));
     let mut clients = views.map(|view| Client::new(&desk.engine, view));
     for tick in 1..=ticks {
         let records = history.records(12);
         desk.tick(start + tick * 240_000_000, &records);
-        for ((&view, spec), client) in views.iter().zip(&specs).zip(&mut clients) {
-            check(&mut desk.engine, view, oracle, spec);
+        for ((&view, spec), (client, columns)) in
+            views.iter().zip(&specs).zip(clients.iter_mut().zip(&columns))
+        {
+            check_of(&desk.engine, view, oracle, spec, columns);
             client.follow(&desk.engine, view);
         }
     }

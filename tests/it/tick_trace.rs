@@ -3,13 +3,14 @@
 //! The allocator counts the bytes each thread asks for, a subscriber sees every plan that is made, and the
 //! dictionaries are locked while a tick runs.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
+use mimalloc::MiMalloc;
 use tickview::clock::{SECOND_US, Timestamp};
 use tickview::ingest::decode::{Decoder, Record};
 use tickview::ingest::market::{Market, MarketConfig};
@@ -36,25 +37,25 @@ fn count(bytes: usize) {
     let _ = ALLOCATED_BYTES.try_with(|allocated| allocated.set(allocated.get() + bytes));
 }
 
-// SAFETY: every call is the system allocator's own; counting neither allocates nor unwinds.
+// SAFETY: every call is the allocator's own that the server runs with; counting neither allocates nor unwinds.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size());
-        unsafe { System.alloc(layout) }
+        unsafe { MiMalloc.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         count(layout.size());
-        unsafe { System.alloc_zeroed(layout) }
+        unsafe { MiMalloc.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         count(size);
-        unsafe { System.realloc(block, layout, size) }
+        unsafe { MiMalloc.realloc(block, layout, size) }
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        unsafe { System.dealloc(block, layout) }
+        unsafe { MiMalloc.dealloc(block, layout) }
     }
 }
 

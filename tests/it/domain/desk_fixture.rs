@@ -154,6 +154,36 @@ fn h5_record_by_record_is_as_all_at_once() {
     assert_eq!(everything(&mut steps), everything(&mut played(&records)));
 }
 
+/// A restart reads the topics from their beginning, all in one cut; the views go on as they were.
+#[test]
+fn d4_restart_shows_what_stood_before_it() {
+    let all = recording("desk");
+    // In the middle of the first day; while holdings of the second arrive; a record before the switch.
+    let switch = SECOND_DAY + (6 * 3_600 + 36) * SECOND_US;
+    for stopped in [NOW + 2 * 3_600 * SECOND_US, switch - 10 * SECOND_US, switch] {
+        let (before, after): (Vec<_>, Vec<_>) =
+            all.iter().cloned().partition(|record| record.timestamp < stopped);
+        let mut kept = Desk::new();
+        for record in &before {
+            kept.play(record.timestamp, std::slice::from_ref(record));
+            everything(&mut kept);
+        }
+        let mut restarted = played(&before);
+        assert_eq!(everything(&mut restarted), everything(&mut kept), "stopped at {stopped}");
+        for record in &after {
+            let record = std::slice::from_ref(record);
+            let now = record[0].timestamp;
+            assert_eq!(restarted.play(now, record), kept.play(now, record));
+        }
+        assert_eq!(everything(&mut restarted), everything(&mut kept), "went on from {stopped}");
+    }
+    let waiting = |end: Timestamp| {
+        let records: Vec<_> = all.iter().filter(|record| record.timestamp < end).cloned().collect();
+        played(&records).engine.day()
+    };
+    assert!(waiting(switch) < waiting(switch + 1), "the last stop is in the middle of the switch");
+}
+
 #[test]
 fn h6_second_day_begins_with_its_last_holding() {
     let records = recording("desk");

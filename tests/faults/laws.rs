@@ -1,0 +1,16 @@
+//! The laws alone: what `tests/faults/run` builds a planted fault against, without the rest of the tests.
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+// Each is written for all tests; the laws do not use all of it.
+#[allow(dead_code)]
+#[path = "../it/desk.rs"]
+mod desk;
+#[allow(dead_code)]
+#[path = "../it/history.rs"]
+mod history;
+#[path = "../it/law.rs"]
+mod law;
+#[path = "../it/rows.rs"]
+mod rows;
