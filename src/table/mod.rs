@@ -97,6 +97,8 @@ impl RowSet {
 pub struct TableDelta {
     pub gone: RowSet,
     pub come: RowSet,
+    /// Where the rows stand that both went and came, in their order.
+    pub at: Vec<Row>,
     /// A row was deleted, so that others may stand in other places.
     pub deleted: bool,
 }
@@ -271,23 +273,16 @@ impl Tables {
         if delta.is_empty() {
             return Reach::None;
         }
-        if delta.deleted || delta.gone.len() != delta.come.len() {
+        if delta.deleted || delta.at.len() != delta.come.len() {
             return Reach::Whole;
         }
-        let mut rows = Vec::with_capacity(delta.come.len());
         let mut columns = vec![false; width];
         for (gone, come) in delta.gone.data.chunks_exact(width).zip(delta.come.data.chunks_exact(width)) {
-            let key = table.key.iter().map(|&column| come[column]);
-            if table.key.iter().any(|&column| gone[column] != come[column]) {
-                return Reach::Whole;
-            }
-            let Some(row) = self.find(table.id, key) else { return Reach::Whole };
-            rows.push(row);
             for (changed, (gone, come)) in columns.iter_mut().zip(gone.iter().zip(come)) {
                 *changed |= gone != come;
             }
         }
-        Reach::Rows { rows, columns }
+        Reach::Rows { rows: delta.at.clone(), columns }
     }
 
     /// Applies a tick's records, table by table in the order of the schema, then moves the business date
@@ -395,6 +390,7 @@ impl Tables {
         change.gone.partitions.push(home);
         change.come.data.extend_from_slice(row);
         change.come.partitions.push(partition);
+        change.at.push(at);
         if home == partition {
             store.partitions[home as usize].update(at, row);
             store.touched.push(home);
@@ -638,6 +634,9 @@ struct Run {
 
 impl Run {
     fn holds(&self, table: &Table, row: &[Datum]) -> bool {
+        if self.data.is_empty() {
+            return false;
+        }
         let width = table.columns.len();
         let same = |&at: &u32| {
             let held = &self.data[at as usize * width..][..width];

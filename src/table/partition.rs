@@ -10,7 +10,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
 use super::chunk::{CHUNK_ROWS, Chunk, ColumnChunk};
-use crate::datum::Datum;
+use crate::datum::{Datum, NULL};
 use crate::dictionary::Code;
 use crate::schema::Table;
 
@@ -47,6 +47,11 @@ impl Rows {
         let row = row as usize;
         let chunk = &self.chunks[row / CHUNK_ROWS];
         into.extend(chunk.columns.iter().map(|column| column.get(row % CHUNK_ROWS)));
+    }
+
+    /// A column's values at some rows; no value at rows that are not there.
+    pub fn gather(&self, column: usize, rows: impl Iterator<Item = Row>) -> Vec<Datum> {
+        rows.map(|row| if (row as usize) < self.len { self.get(row, column) } else { NULL }).collect()
     }
 
     /// Hands out the rows whose column has one of these codes.

@@ -292,9 +292,14 @@ impl Broadcast {
                 }
             }
         }
-        rows.sort_unstable();
-        rows.dedup();
-        rows
+        if rows.len() < SORTED_ROWS_MAX {
+            rows.sort_unstable();
+            rows.dedup();
+            return rows;
+        }
+        let mut is_reached = vec![false; self.columns[0].len()];
+        rows.iter().for_each(|&row| is_reached[row as usize] = true);
+        (0..is_reached.len() as u32).filter(|&row| is_reached[row as usize]).collect()
     }
 
     /// By input: whether its values may be others than before.
@@ -386,13 +391,9 @@ impl Broadcast {
                 }
                 Some(lookup) => {
                     let relation = &self.relation.lookups[lookup].relation;
-                    let value = reader(relation, input.column, before, tables, snapshot);
                     let found = &self.found[lookup];
-                    let read = |&row: &u32| match found[row as usize] {
-                        NOWHERE => NULL,
-                        number => value(number),
-                    };
-                    rows.iter().map(read).collect()
+                    let numbers = rows.iter().map(|&row| found[row as usize]);
+                    gather(relation, input.column, numbers, before, tables, snapshot)
                 }
             };
             inputs.push(column);
@@ -418,6 +419,9 @@ fn looked_up(relation: &str, before: &[Broadcast], tables: &Tables) -> LookedUp 
         None => LookedUp::Table(tables.schema().table(relation).id),
     }
 }
+
+/// Where more rows than this are reached, flags put them in order faster than sorting does.
+const SORTED_ROWS_MAX: usize = 256;
 
 pub const NOWHERE: u32 = u32::MAX;
 
@@ -517,22 +521,25 @@ pub fn find(
     (0..rows).map(number).collect()
 }
 
-/// Reads a column of a relation that was looked up, by row number.
-pub fn reader<'a>(
+/// A column of a relation for the rows that were found in it.
+pub fn gather(
     relation: &str,
     column: usize,
-    before: &'a [Broadcast],
-    tables: &'a Tables,
+    numbers: impl Iterator<Item = u32>,
+    before: &[Broadcast],
+    tables: &Tables,
     snapshot: &Snapshot,
-) -> Box<dyn Fn(u32) -> Datum + 'a> {
+) -> Vec<Datum> {
     if let Some(broadcast) = before.iter().find(|broadcast| broadcast.name == relation) {
-        return Box::new(move |row| broadcast.columns[column].get(row as usize).copied().unwrap_or(NULL));
+        let values = &broadcast.columns[column];
+        // NOWHERE is beyond every row.
+        return numbers.map(|row| values.get(row as usize).copied().unwrap_or(NULL)).collect();
     }
     if relation == "system.day" {
         let value = day_row(snapshot)[column];
-        return Box::new(move |_| value);
+        return numbers.map(|_| value).collect();
     }
     let table = tables.schema().table(relation);
     let rows = tables.partition(table.id, 0).expect("a broadcast table has one partition");
-    Box::new(move |row| rows.get(row, column))
+    rows.gather(column, numbers)
 }

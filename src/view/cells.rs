@@ -160,9 +160,6 @@ impl Cells {
     /// Moves the aggregates to the prices of the epoch.
     pub fn reprice(&mut self, priced: Pricing) -> Result<()> {
         for terms in &priced.of.terms {
-            if priced.moves(terms.g).is_empty() {
-                continue;
-            }
             if let Some(dense) = priced.dense(terms.g) {
                 self.reprice_most(priced, terms, dense)?;
                 continue;

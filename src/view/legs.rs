@@ -5,8 +5,8 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::DataType;
 use hashbrown::HashMap;
 
-use super::broadcast::{Broadcasts, NOWHERE, find, reader};
-use crate::datum::{Datum, NULL};
+use super::broadcast::{Broadcasts, find, gather};
+use crate::datum::Datum;
 use crate::dictionary::{Code, Dictionaries};
 use crate::error::Result;
 use crate::plan::catalog::{Catalog, Parameters, Planner};
@@ -272,9 +272,8 @@ impl Inputs {
                     let find =
                         || find(&relation.lookups[lookup], columns, rows.len(), &broadcasts.all, tables);
                     let numbers = found[lookup].get_or_insert_with(find);
-                    let value = reader(name, input.column, &broadcasts.all, tables, snapshot);
-                    let or_null = |&number: &u32| if number == NOWHERE { NULL } else { value(number) };
-                    numbers.iter().map(or_null).collect()
+                    let numbers = numbers.iter().copied();
+                    gather(name, input.column, numbers, &broadcasts.all, tables, snapshot)
                 }
             };
         }

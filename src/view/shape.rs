@@ -21,7 +21,7 @@ use crate::plan::catalog::{Catalog, Parameters, Planner};
 use crate::plan::grouped::{GroupedView, MeasureKind, QUALITY};
 use crate::plan::part::{self, Part, part};
 use crate::plan::relation::{Input, Lookup, Relation, relations};
-use crate::plan::scalar::Scalar;
+use crate::plan::scalar::{Lane, Scalar};
 use crate::table::Tables;
 
 pub struct Shape {
@@ -127,6 +127,8 @@ struct G {
     moves: Vec<Step>,
     /// The differences of the last update by pair, where most pairs moved and all fit.
     dense: Vec<i64>,
+    /// Bits of the greatest of them.
+    dense_bits: u32,
 }
 
 /// A difference for every pair.
@@ -247,19 +249,32 @@ impl Shape {
 }
 
 impl G {
-    /// Lays the differences out by pair where most pairs moved.
-    fn lay_out(&mut self) {
-        if self.moves.len() < self.values.len() / 4 {
-            return;
+    /// Moves values of most pairs, and lays the differences out by pair; false, and nothing is moved, where
+    /// one does not fit 64 bits.
+    fn move_most(&mut self, reached: &[Pair], lane: &Lane) -> bool {
+        let fits = |(row, &pair): (usize, &Pair)| {
+            let (after, before) = (or_zero(lane.get(row)), or_zero(self.values[pair as usize]));
+            after.checked_sub(before).is_some_and(|delta| i64::try_from(delta).is_ok())
+        };
+        if !reached.iter().enumerate().all(fits) {
+            return false;
         }
         self.dense.resize(self.values.len(), 0);
-        for step in &self.moves {
-            match i64::try_from(step.delta) {
-                Ok(delta) => self.dense[step.pair as usize] = delta,
-                Err(_) => return self.dense.clear(),
-            }
+        let mut most = 0;
+        for (row, &pair) in reached.iter().enumerate() {
+            let after = lane.get(row);
+            let before = std::mem::replace(&mut self.values[pair as usize], after);
+            let delta = (or_zero(after) - or_zero(before)) as i64;
+            most |= delta.unsigned_abs();
+            self.dense[pair as usize] = delta;
         }
+        self.dense_bits = u64::BITS - most.leading_zeros();
+        true
     }
+}
+
+fn or_zero(value: Datum) -> Datum {
+    if value == NULL { 0 } else { value }
 }
 
 impl Pricing<'_> {
@@ -270,12 +285,11 @@ impl Pricing<'_> {
 
     /// What the last update changed, by pair: given where that is most of them and fits 64 bits.
     pub fn dense(&self, g: usize) -> Option<Dense<'_>> {
-        let deltas = self.applied.gs[g].dense.as_slice();
-        let most = deltas.iter().fold(0, |most, delta| most | delta.unsigned_abs());
-        (!deltas.is_empty()).then(|| Dense { deltas, bits: u64::BITS - most.leading_zeros() })
+        let G { dense, dense_bits, .. } = &self.applied.gs[g];
+        (!dense.is_empty()).then_some(Dense { deltas: dense, bits: *dense_bits })
     }
 
-    /// What the last update changed.
+    /// What the last update changed, where [`Self::dense`] does not tell it.
     pub fn moves(&self, g: usize) -> &[Step] {
         &self.applied.gs[g].moves
     }
@@ -297,6 +311,7 @@ impl Applied {
                 values: Vec::new(),
                 moves: Vec::new(),
                 dense: Vec::new(),
+                dense_bits: 0,
             });
             self.gs.len() - 1
         })
@@ -354,16 +369,17 @@ impl Applied {
             let gs = self.gs.iter_mut().zip(&stirred);
             for (g, _) in gs.filter(|(g, again)| **again && g.rows_of == rows_of) {
                 let lane = g.scalar.evaluate(&columns, reached.len());
+                if reached.len() >= g.values.len() / 4 && g.move_most(&reached, &lane) {
+                    continue;
+                }
                 for (row, &pair) in reached.iter().enumerate() {
                     let after = lane.get(row);
                     let before = std::mem::replace(&mut g.values[pair as usize], after);
                     if before != after {
-                        let number = |value: Datum| if value == NULL { 0 } else { value };
-                        let delta = number(after).checked_sub(number(before)).ok_or_else(overflow)?;
+                        let delta = or_zero(after).checked_sub(or_zero(before)).ok_or_else(overflow)?;
                         g.moves.push(Step { pair, before, after, delta });
                     }
                 }
-                g.lay_out();
             }
         }
         Ok(())
