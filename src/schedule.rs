@@ -5,11 +5,11 @@
 
 use std::sync::{Arc, RwLock};
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use crate::clock::Timestamp;
 use crate::datum::{Datum, NULL};
-use crate::dictionary::Dictionaries;
+use crate::dictionary::{Code, Dictionaries};
 use crate::error::Result;
 use crate::ingest::quarantine::Quarantine;
 use crate::ingest::source::Cut;
@@ -343,6 +343,11 @@ impl Engine {
     /// The measures of a grouped view as the catalogue tells them.
     pub fn grouped_view(&self, name: &str) -> GroupedView {
         GroupedView::new(&self.catalog, name)
+    }
+
+    /// The portfolios that legs are in, or were.
+    pub fn portfolios(&self) -> HashSet<Code> {
+        self.shared.portfolios()
     }
 
     pub fn day(&self) -> Day {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, RwLock};
 
 use chrono::{DateTime, NaiveDate, TimeDelta};
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 
 use super::topics::Topics;
 use super::views::{Gauges, StaleSource, Tick, Ticking, ViewHandle, Views};
@@ -163,15 +163,8 @@ impl Views for Live {
         let mut currencies: Vec<_> =
             snapshot.currencies.iter().map(|&code| dictionaries.names.text(code).to_owned()).collect();
         currencies.sort_unstable();
-        let mut portfolios: HashSet<Datum> = HashSet::new();
-        for name in ["base.sod_holding", "base.order_events", "base.cash_movement"] {
-            let table = snapshot.schema.table(name);
-            let portfolio = table.column("portfolio_id");
-            for (_, rows) in snapshot.table(table.id).partitions() {
-                portfolios.extend((0..rows.len() as Row).map(|row| rows.get(row, portfolio)));
-            }
-        }
-        let mut portfolios: Vec<_> = portfolios.into_iter().filter_map(text).collect();
+        let mut portfolios: Vec<_> =
+            self.engine.portfolios().into_iter().filter_map(|code| text(code.into())).collect();
         portfolios.sort_unstable();
         let fields = |kind: Kind, fields: &[&str]| match kind {
             Kind::Grouped => fields.iter().map(|&field| field.to_owned()).collect(),

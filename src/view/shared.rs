@@ -8,7 +8,7 @@ use std::sync::RwLock;
 
 use hashbrown::{HashMap, HashSet};
 
-use super::arrangement::Arrangement;
+use super::arrangement::{Arrangement, Coordinate};
 use super::broadcast::{BaseChanges, Broadcasts};
 use super::legs::{Legs, World};
 use super::maintained::Base;
@@ -121,6 +121,14 @@ impl Shared {
             tables,
         };
         (&self.shapes[key], base)
+    }
+
+    /// The portfolios of all net positions there were.
+    ///
+    /// Cost: O(coordinates), which are few where accounts share the names of their sleeves.
+    pub fn portfolios(&self) -> HashSet<Code> {
+        let coordinates = &self.arrangements[&Fields::new()].coordinates;
+        (0..coordinates.len() as Coordinate).map(|at| coordinates.codes(at)[0]).collect()
     }
 
     pub fn lookups(&self, currency: &str) -> &Lookups {
