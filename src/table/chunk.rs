@@ -1,4 +1,4 @@
-//! A run of rows in Arrow columns, copied column by column when it changes under a reader.
+//! A run of rows in columns of Arrow's layout, copied column by column when it changes under a reader.
 //!
 //! A chunk holds at most [`CHUNK_ROWS`] rows, so that a change to one row of a shared chunk copies
 //! a few kilobytes of the columns it touches and never a table.

@@ -75,10 +75,9 @@ impl Cells {
         bucket: u32,
         pair: Pair,
         deltas: impl Iterator<Item = Datum>,
-    ) -> Result<u32> {
+    ) -> Result<()> {
         let cell = self.cell(priced, bucket, pair);
-        self.keep_at(cell, deltas)?;
-        Ok(cell)
+        self.keep_at(cell, deltas)
     }
 
     fn keep_at(&mut self, cell: u32, deltas: impl Iterator<Item = Datum>) -> Result<()> {

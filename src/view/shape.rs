@@ -483,6 +483,13 @@ impl Priced {
         if part.factored.kept.len() > u64::BITS as usize {
             return Err(Error::unsupported("a part keeps at most 64 different sums; split it"));
         }
+        let told_apart = |column: usize| !legs.sums.contains(&column);
+        let added_up = part.net_by.is_none();
+        if added_up && let Some(h) = part.factored.kept.iter().find(|h| !h.is_linear(&told_apart)) {
+            return Err(Error::unsupported(format!(
+                "a part that nets nothing sums legs; {h:?} of a sum of legs is not the sum of each leg's"
+            )));
+        }
         for beside in &part.beside {
             let known = match beside.relation.as_str() {
                 "instrument" => legs.instrument,

@@ -127,7 +127,7 @@ impl Stage {
                 _ => group,
             };
             match sums {
-                Sums::Later => drop(self.cells.keep(priced, bucket, pair, values)?),
+                Sums::Later => self.cells.keep(priced, bucket, pair, values)?,
                 Sums::Now => {
                     deltas.clear();
                     deltas.extend(values);
