@@ -261,7 +261,7 @@ impl Engine {
         let fields = order_fields(spec, &shared.legs.columns);
         shared.need(&key, &fields, catalog, tables, snapshot)?;
         let (shape, base) = shared.of(&key, &fields, tables);
-        let mut maintained = Maintained::new(spec, shape, base, snapshot);
+        let mut maintained = Maintained::new(spec, &shown, shape, base, snapshot);
         let groups = Groups::new(spec.group_by.len(), shape.columns.len());
         let columns = shape.columns.clone();
         let mut tree = Tree::new(spec.clone(), columns, shown, groups, Arc::clone(dictionaries));

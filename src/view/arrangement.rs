@@ -1,17 +1,19 @@
 //! Net positions: what an account's legs add up to, kept once for all views.
 //!
 //! A row is an account and a coordinate: the pair of instruments, the portfolio and, where views group by
-//! them, fields of orders. Legs move the sums of their row; a row without a leg is gone. Views hold no
-//! rows: at each tick they are told which rows were touched, as they were and as they are.
-//! Cost: a leg O(1); a tick O(touched rows). About 80 bytes a row, most sums being narrow.
+//! them, fields of orders. Legs move the sums of their row; a row without a leg is gone. The rows of one pair
+//! stand together, column by column, because a price is the same for all of them. Views hold no rows: at
+//! each tick they are told which rows were touched, as they were and as they are.
+//! Cost: a leg O(1); a tick O(touched rows). About 55 bytes a row, most sums being narrow.
 
 use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
 
 use foldhash::fast::FixedState;
-use hashbrown::HashTable;
+use hashbrown::{HashSet, HashTable};
 
 use super::legs::{LegBatch, LegColumns};
-use super::packed::Packed;
+use super::packed::{Packed, append};
 use super::pair::{Pair, Pairs};
 use crate::datum::{Datum, NULL};
 use crate::dictionary::Code;
@@ -29,7 +31,10 @@ pub struct Arrangement {
     /// The leg columns that are summed, and which of them counts the legs.
     summed: Vec<usize>,
     legs: usize,
-    accounts: Vec<Account>,
+    /// By pair; readers may hold them as they were.
+    slots: Vec<Arc<Slot>>,
+    /// One more than the greatest account that ever had a row.
+    accounts: PartitionId,
     waiting: Vec<Waiting>,
     /// Row after row, one a summed column.
     waiting_values: Vec<Datum>,
@@ -48,22 +53,25 @@ pub struct Coordinates {
     index: HashTable<Coordinate>,
 }
 
-/// The rows of one account.
-#[derive(Default)]
-struct Account {
-    coordinates: Vec<Coordinate>,
-    /// The next row of the same pair.
-    next: Vec<u32>,
-    /// The first row of each pair.
-    heads: HashTable<u32>,
+/// The rows of one pair.
+#[derive(Default, Clone)]
+pub struct Slot {
+    accounts: Vec<PartitionId>,
+    /// The coordinates that rows have, and by row the place of its own among them.
+    kinds: Vec<Coordinate>,
+    kind: Packed,
     sums: Vec<Packed>,
+    /// Row numbers by the hash of their account.
+    index: HashTable<u32>,
+    /// The accounts that have more than one row.
+    several: HashSet<PartitionId, FixedState>,
 }
 
 /// A leg that was added and is not in the sums yet.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Waiting {
-    account: PartitionId,
     pair: Pair,
+    account: PartitionId,
     coordinate: Coordinate,
     /// Place of its values.
     at: u32,
@@ -169,7 +177,8 @@ impl Arrangement {
             },
             summed: columns.sums.clone(),
             legs: columns.sums.iter().position(|&column| column == columns.legs).expect("legs are counted"),
-            accounts: Vec::new(),
+            slots: Vec::new(),
+            accounts: 0,
             waiting: Vec::new(),
             waiting_values: Vec::new(),
             touched: Touched::default(),
@@ -184,7 +193,7 @@ impl Arrangement {
 
     /// Rows of all accounts.
     pub fn len(&self) -> usize {
-        self.accounts.iter().map(|account| account.coordinates.len()).sum()
+        self.slots.iter().map(|slot| slot.len()).sum()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -192,17 +201,17 @@ impl Arrangement {
     }
 
     pub fn bytes(&self) -> usize {
-        let account = |account: &Account| {
-            account.coordinates.capacity() * 8
-                + account.heads.allocation_size()
-                + account.sums.iter().map(Packed::bytes).sum::<usize>()
-        };
-        self.accounts.iter().map(account).sum()
+        self.slots.iter().map(|slot| slot.bytes()).sum()
+    }
+
+    /// The rows of each pair, by its number; pairs beyond have none.
+    pub fn slots(&self) -> &[Arc<Slot>] {
+        &self.slots
     }
 
     /// Forgets all rows.
     pub fn clear(&mut self) {
-        self.accounts.clear();
+        self.slots.clear();
         self.waiting.clear();
         self.waiting_values.clear();
         self.touched.clear();
@@ -233,7 +242,7 @@ impl Arrangement {
                 *code = to_code(batch.lanes[column].get(row));
             }
             let coordinate = self.coordinates.number(pair, &codes);
-            self.waiting.push(Waiting { account: batch.partitions[row], pair, coordinate, at });
+            self.waiting.push(Waiting { pair, account: batch.partitions[row], coordinate, at });
             at += 1;
         }
         self.add_values(batch, weight);
@@ -263,16 +272,19 @@ impl Arrangement {
     }
 
     /// Counts all rows of a pair among the touched, whether a leg of theirs changes or not.
-    pub fn touch(&mut self, account: PartitionId, pair: Pair) {
-        self.waiting.push(Waiting { account, pair, coordinate: END, at: END });
+    pub fn touch_pair(&mut self, pair: Pair) {
+        let Arrangement { slots, waiting, .. } = self;
+        let accounts = slots.get(pair as usize).map_or(&[][..], |slot| slot.accounts());
+        waiting.extend(accounts.iter().map(|&account| touching(account, pair)));
     }
 
     /// Counts all rows of an account among the touched.
     pub fn touch_account(&mut self, account: PartitionId) {
-        let Some(rows) = self.accounts.get(account as usize) else { return };
-        let pairs: Vec<Pair> =
-            rows.heads.iter().map(|&row| self.coordinates.pair(rows.coordinates[row as usize])).collect();
-        pairs.into_iter().for_each(|pair| self.touch(account, pair));
+        for pair in 0..self.slots.len() as Pair {
+            if self.slots[pair as usize].has(account) {
+                self.waiting.push(touching(account, pair));
+            }
+        }
     }
 
     /// Brings what was added into the sums, and tells what that touched.
@@ -298,8 +310,10 @@ impl Arrangement {
     /// Brings what was added into the sums where nobody asks what that touches.
     pub fn commit_unread(&mut self) {
         self.touched.clear();
-        let waiting = std::mem::take(&mut self.waiting);
-        self.apply(&waiting);
+        let mut waiting = std::mem::take(&mut self.waiting);
+        // Rows of one pair stand together: each is in the core's cache for all its legs.
+        waiting.sort_unstable();
+        waiting.chunk_by(|a, b| a.pair == b.pair).for_each(|legs| self.apply(legs));
         self.settle(waiting);
     }
 
@@ -314,45 +328,45 @@ impl Arrangement {
         self.waiting_values.clear();
     }
 
+    /// Brings legs of one pair into the sums.
     fn apply(&mut self, legs: &[Waiting]) {
         let width = self.summed.len();
-        let Arrangement { coordinates, accounts, waiting_values, overflowed, .. } = self;
+        let Arrangement { slots, accounts, waiting_values, overflowed, .. } = self;
+        let Some(first) = legs.iter().find(|leg| leg.at != END) else { return };
+        let at = first.pair as usize;
+        if slots.len() <= at {
+            slots.resize_with(at + 1, Arc::default);
+        }
+        let slot = Arc::make_mut(&mut slots[at]);
         let mut emptied = Vec::new();
         for leg in legs.iter().filter(|leg| leg.at != END) {
-            let at = leg.account as usize;
-            if accounts.len() <= at {
-                accounts.resize_with(at + 1, Account::default);
-            }
-            let account = &mut accounts[at];
-            let row = account.row(leg.pair, leg.coordinate, coordinates, width) as usize;
+            *accounts = (leg.account + 1).max(*accounts);
+            let row = slot.row(leg.account, leg.coordinate, width) as usize;
             let values = &waiting_values[leg.at as usize * width..][..width];
-            for (sum, &value) in account.sums.iter_mut().zip(values) {
+            for (sum, &value) in slot.sums.iter_mut().zip(values) {
                 if value != 0 && !sum.add(row, value) {
                     *overflowed = true;
                 }
             }
             // Legs that went are added before those that came: only at the end is a row known to be empty.
-            if account.sums[self.legs].get(row) <= 0 {
+            if slot.sums[self.legs].get(row) <= 0 {
                 emptied.push(*leg);
             }
         }
         for leg in emptied {
-            let account = &mut accounts[leg.account as usize];
-            if let Some(row) = account.find(leg.pair, leg.coordinate, coordinates)
-                && account.sums[self.legs].get(row as usize) == 0
+            if let Some(row) = slot.find(leg.account, leg.coordinate)
+                && slot.sums[self.legs].get(row as usize) == 0
             {
-                account.remove(row, leg.pair, coordinates);
+                slot.remove(row);
             }
         }
     }
 
     fn read(&self, account: PartitionId, pair: Pair, into: &mut Touched) {
-        let Some(account) = self.accounts.get(account as usize) else { return };
-        let mut row = account.head(pair, &self.coordinates).unwrap_or(END);
-        while row != END {
-            into.rows.push(account.coordinates[row as usize]);
-            into.values.extend(account.sums.iter().map(|sum| sum.get(row as usize)));
-            row = account.next[row as usize];
+        let Some(slot) = self.slots.get(pair as usize) else { return };
+        for row in slot.rows_of(account) {
+            into.rows.push(slot.coordinate(row));
+            into.values.extend(slot.sums.iter().map(|sum| sum.get(row)));
         }
     }
 
@@ -363,25 +377,119 @@ impl Arrangement {
         Bucket { account, pair, start, middle: start, end: into.rows.len() as u32 }
     }
 
-    /// Hands out the rows of an account, those of one pair one after another: the coordinate, and the
-    /// place of its sums in the columns.
-    pub fn each(&self, account: PartitionId, take: &mut dyn FnMut(Coordinate, usize, &[Packed])) {
-        let Some(account) = self.accounts.get(account as usize) else { return };
-        let mut is_head = vec![true; account.next.len()];
-        account.next.iter().filter(|&&next| next != END).for_each(|&next| is_head[next as usize] = false);
-        // In the order of the rows, so that what is built from them stands in memory as they do.
-        for head in (0..account.next.len() as u32).filter(|&row| is_head[row as usize]) {
-            let mut row = head;
-            while row != END {
-                take(account.coordinates[row as usize], row as usize, &account.sums);
-                row = account.next[row as usize];
-            }
+    /// One more than the greatest account that has a row.
+    pub fn accounts(&self) -> PartitionId {
+        self.accounts
+    }
+}
+
+impl Slot {
+    pub fn len(&self) -> usize {
+        self.accounts.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.accounts.is_empty()
+    }
+
+    /// The account of each row.
+    pub fn accounts(&self) -> &[PartitionId] {
+        &self.accounts
+    }
+
+    /// The sums of each row, in the order of the arrangement's summed columns.
+    pub fn sums(&self) -> &[Packed] {
+        &self.sums
+    }
+
+    pub fn coordinate(&self, row: usize) -> Coordinate {
+        self.kinds[self.kind.get(row) as usize]
+    }
+
+    /// The coordinates that rows have or had.
+    pub fn kinds(&self) -> &[Coordinate] {
+        &self.kinds
+    }
+
+    /// By row: the place of its coordinate among [`Self::kinds`].
+    pub fn kind(&self) -> &Packed {
+        &self.kind
+    }
+
+    /// The accounts that have more than one row.
+    pub fn several(&self) -> &HashSet<PartitionId, FixedState> {
+        &self.several
+    }
+
+    pub fn has(&self, account: PartitionId) -> bool {
+        self.rows_of(account).next().is_some()
+    }
+
+    /// The rows of an account.
+    pub fn rows_of(&self, account: PartitionId) -> impl Iterator<Item = usize> {
+        let rows = self.index.iter_hash(hash_account(account)).map(|&row| row as usize);
+        rows.filter(move |&row| self.accounts[row] == account)
+    }
+
+    fn find(&self, account: PartitionId, coordinate: Coordinate) -> Option<u32> {
+        let same = |&row: &u32| {
+            self.accounts[row as usize] == account && self.coordinate(row as usize) == coordinate
+        };
+        self.index.find(hash_account(account), same).copied()
+    }
+
+    /// The row of an account's coordinate, which is new the first time it is asked for.
+    fn row(&mut self, account: PartitionId, coordinate: Coordinate, width: usize) -> u32 {
+        if let Some(row) = self.find(account, coordinate) {
+            return row;
+        }
+        if self.has(account) {
+            self.several.insert(account);
+        }
+        let row = self.accounts.len() as u32;
+        append(&mut self.accounts, account);
+        let kind = self.kinds.iter().position(|&known| known == coordinate).unwrap_or_else(|| {
+            self.kinds.push(coordinate);
+            self.kinds.len() - 1
+        });
+        self.kind.grow();
+        self.kind.set(row as usize, kind as i128);
+        self.sums.resize(width, Packed::default());
+        self.sums.iter_mut().for_each(Packed::grow);
+        let Slot { index, accounts, .. } = self;
+        index.insert_unique(hash_account(account), row, |&row| hash_account(accounts[row as usize]));
+        row
+    }
+
+    fn remove(&mut self, row: u32) {
+        let account = self.accounts[row as usize];
+        let entry = self.index.find_entry(hash_account(account), |&known| known == row);
+        entry.unwrap_or_else(|_| panic!("a row is in the index")).remove();
+        let last = (self.accounts.len() - 1) as u32;
+        if last != row {
+            let hash = hash_account(self.accounts[last as usize]);
+            *self.index.find_mut(hash, |&known| known == last).expect("a row is in the index") = row;
+        }
+        self.accounts.swap_remove(row as usize);
+        self.kind.swap_remove(row as usize);
+        self.sums.iter_mut().for_each(|sum| sum.swap_remove(row as usize));
+        if self.several.contains(&account) && self.rows_of(account).nth(1).is_none() {
+            self.several.remove(&account);
         }
     }
 
-    pub fn accounts(&self) -> PartitionId {
-        self.accounts.len() as PartitionId
+    pub fn bytes(&self) -> usize {
+        self.accounts.capacity() * 4
+            + self.kind.bytes()
+            + self.index.allocation_size()
+            + self.several.allocation_size()
+            + self.sums.iter().map(|sum| sum.bytes() + size_of::<Packed>()).sum::<usize>()
     }
+}
+
+/// What makes the rows of a pair of an account count among the touched.
+fn touching(account: PartitionId, pair: Pair) -> Waiting {
+    Waiting { pair, account, coordinate: END, at: END }
 }
 
 fn to_code(datum: Datum) -> Code {
@@ -393,83 +501,6 @@ pub fn from_code(code: Code) -> Datum {
     if code == Code::MAX { NULL } else { code.into() }
 }
 
-fn hash_pair(pair: Pair) -> u64 {
-    HASHER.hash_one(pair)
-}
-
-impl Account {
-    fn head(&self, pair: Pair, coordinates: &Coordinates) -> Option<u32> {
-        let same = |&row: &u32| coordinates.pair(self.coordinates[row as usize]) == pair;
-        self.heads.find(hash_pair(pair), same).copied()
-    }
-
-    fn find(&self, pair: Pair, coordinate: Coordinate, coordinates: &Coordinates) -> Option<u32> {
-        let mut row = self.head(pair, coordinates)?;
-        while self.coordinates[row as usize] != coordinate {
-            row = self.next[row as usize];
-            if row == END {
-                return None;
-            }
-        }
-        Some(row)
-    }
-
-    /// The row of a coordinate, which is new the first time it is asked for.
-    fn row(&mut self, pair: Pair, coordinate: Coordinate, coordinates: &Coordinates, width: usize) -> u32 {
-        if let Some(row) = self.find(pair, coordinate, coordinates) {
-            return row;
-        }
-        let head = self.head(pair, coordinates);
-        let row = self.coordinates.len() as u32;
-        self.coordinates.push(coordinate);
-        self.sums.resize(width, Packed::default());
-        self.sums.iter_mut().for_each(Packed::grow);
-        match head {
-            Some(head) => {
-                let after = std::mem::replace(&mut self.next[head as usize], row);
-                self.next.push(after);
-            }
-            None => {
-                self.next.push(END);
-                let Account { heads, coordinates: rows, .. } = self;
-                heads.insert_unique(hash_pair(pair), row, |&row| {
-                    hash_pair(coordinates.pair(rows[row as usize]))
-                });
-            }
-        }
-        row
-    }
-
-    fn remove(&mut self, row: u32, pair: Pair, coordinates: &Coordinates) {
-        let after = self.next[row as usize];
-        self.relink(row, pair, after, coordinates);
-        let last = (self.coordinates.len() - 1) as u32;
-        if last != row {
-            let pair = coordinates.pair(self.coordinates[last as usize]);
-            self.relink(last, pair, row, coordinates);
-        }
-        self.coordinates.swap_remove(row as usize);
-        self.next.swap_remove(row as usize);
-        self.sums.iter_mut().for_each(|sum| sum.swap_remove(row as usize));
-    }
-
-    /// Makes what leads to a row lead to another one, or, at the end of its list, to nothing.
-    fn relink(&mut self, row: u32, pair: Pair, to: u32, coordinates: &Coordinates) {
-        let head = self.head(pair, coordinates).expect("a row's pair has a first row");
-        if head != row {
-            let mut at = head;
-            while self.next[at as usize] != row {
-                at = self.next[at as usize];
-            }
-            self.next[at as usize] = to;
-            return;
-        }
-        let entry = self.heads.find_entry(hash_pair(pair), |&known| known == row);
-        let Ok(mut entry) = entry else { panic!("a first row is in the index") };
-        if to == END {
-            entry.remove();
-        } else {
-            *entry.get_mut() = to;
-        }
-    }
+fn hash_account(account: PartitionId) -> u64 {
+    HASHER.hash_one(account)
 }

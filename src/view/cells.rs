@@ -12,7 +12,7 @@ use std::hash::BuildHasher;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
-use super::packed::Packed;
+use super::packed::{Codes, Packed};
 use super::pair::Pair;
 use super::shape::{Aggregate, Dense, Pricing, Term, Terms};
 use crate::datum::{Datum, NULL};
@@ -24,6 +24,9 @@ const HASHER: FixedState = FixedState::with_seed(0);
 
 #[derive(Default)]
 pub struct Cells {
+    /// What is applied to what is kept, and which of that is read, as bits.
+    terms: Vec<Terms>,
+    read: u64,
     index: HashTable<u32>,
     /// By cell: its bucket, its pair, and the next cell of each.
     buckets: Vec<u32>,
@@ -52,12 +55,20 @@ struct Touched {
 }
 
 impl Cells {
-    pub fn new(priced: Pricing) -> Cells {
+    /// `terms` are those of the part that are wanted.
+    pub fn new(priced: Pricing, terms: Vec<Terms>) -> Cells {
         Cells {
+            read: terms.iter().fold(0, |read, terms| read | terms.mask),
+            terms,
             kept: vec![Packed::default(); priced.of.part.factored.kept.len()],
             width: priced.of.aggregates.len(),
             ..Cells::default()
         }
+    }
+
+    /// What is applied to what is kept.
+    pub fn terms(&self) -> &[Terms] {
+        &self.terms
     }
 
     /// The aggregates of a bucket; `None` where no line was ever in it.
@@ -82,8 +93,9 @@ impl Cells {
 
     fn keep_at(&mut self, cell: u32, deltas: impl Iterator<Item = Datum>) -> Result<()> {
         let mut filled = self.filled[cell as usize];
+        let read = self.read;
         for (at, (kept, delta)) in self.kept.iter_mut().zip(deltas).enumerate() {
-            if delta == 0 {
+            if delta == 0 || read >> at & 1 == 0 {
                 continue;
             }
             if !kept.add(cell as usize, delta) {
@@ -106,7 +118,7 @@ impl Cells {
             let empty = priced.of.aggregates.iter().map(Aggregate::empty);
             values.iter_mut().zip(empty).for_each(|(value, empty)| *value = empty);
         }
-        for terms in &priced.of.terms {
+        for terms in &self.terms {
             let g = priced.values(terms.g);
             for cell in 0..self.buckets.len() {
                 let price = g[self.pairs[cell] as usize];
@@ -129,12 +141,30 @@ impl Cells {
 
     /// Adds to what is kept for a bucket and a pair, and to the aggregates at the prices that stand.
     pub fn add(&mut self, priced: Pricing, bucket: u32, pair: Pair, deltas: &[Datum]) -> Result<()> {
-        if deltas.iter().all(|&delta| delta == 0) {
+        let read = |at: usize| self.read >> at & 1 == 1;
+        if deltas.iter().enumerate().all(|(at, &delta)| delta == 0 || !read(at)) {
             return Ok(());
         }
         let cell = self.cell(priced, bucket, pair) as usize;
         self.touch(bucket);
-        for terms in &priced.of.terms {
+        let all = std::mem::take(&mut self.terms);
+        let added = self.add_terms(priced, &all, bucket, pair, cell, deltas);
+        self.terms = all;
+        added?;
+        self.keep_at(cell as u32, deltas.iter().copied())
+    }
+
+    /// Adds to the aggregates of a bucket what is about to be added to what is kept.
+    fn add_terms(
+        &mut self,
+        priced: Pricing,
+        all: &[Terms],
+        bucket: u32,
+        pair: Pair,
+        cell: usize,
+        deltas: &[Datum],
+    ) -> Result<()> {
+        for terms in all {
             let price = priced.values(terms.g)[pair as usize];
             if price == NULL {
                 continue;
@@ -153,12 +183,19 @@ impl Cells {
                 }
             }
         }
-        self.keep_at(cell as u32, deltas.iter().copied())
+        Ok(())
     }
 
     /// Moves the aggregates to the prices of the epoch.
     pub fn reprice(&mut self, priced: Pricing) -> Result<()> {
-        for terms in &priced.of.terms {
+        let all = std::mem::take(&mut self.terms);
+        let done = self.reprice_terms(priced, &all);
+        self.terms = all;
+        done
+    }
+
+    fn reprice_terms(&mut self, priced: Pricing, all: &[Terms]) -> Result<()> {
+        for terms in all {
             if let Some(dense) = priced.dense(terms.g) {
                 self.reprice_most(priced, terms, dense)?;
                 continue;
@@ -204,15 +241,20 @@ impl Cells {
                 *value = value.checked_add(sum).ok_or_else(overflow)?;
                 Ok(())
             };
-            match &kept[term.kept] {
-                Packed::Zero(_) => {}
-                Packed::I8(kept) => add_runs(kept, pairs, buckets, dense.deltas, &mut take)?,
-                Packed::I16(kept) => add_runs(kept, pairs, buckets, dense.deltas, &mut take)?,
-                Packed::I32(kept) => add_runs(kept, pairs, buckets, dense.deltas, &mut take)?,
-                Packed::I64(kept) if room >= i64::BITS => {
-                    add_runs(kept, pairs, buckets, dense.deltas, &mut take)?;
+            let kept = &kept[term.kept];
+            // What a code is of goes into each run's sum once.
+            let step = Datum::from(kept.step());
+            let mut take_codes =
+                |bucket: u32, sum: Datum| take(bucket, multiply(sum, step).ok_or_else(overflow)?);
+            match kept.codes() {
+                Codes::Zero(_) => {}
+                Codes::I8(codes) => add_runs(codes, pairs, buckets, dense.deltas, &mut take_codes)?,
+                Codes::I16(codes) => add_runs(codes, pairs, buckets, dense.deltas, &mut take_codes)?,
+                Codes::I32(codes) => add_runs(codes, pairs, buckets, dense.deltas, &mut take_codes)?,
+                Codes::I64(codes) if room >= i64::BITS => {
+                    add_runs(codes, pairs, buckets, dense.deltas, &mut take_codes)?;
                 }
-                kept => {
+                _ => {
                     for (cell, (&bucket, &pair)) in buckets.iter().zip(pairs.iter()).enumerate() {
                         let delta = dense.deltas[pair as usize];
                         take(bucket, multiply(kept.get(cell), delta.into()).ok_or_else(overflow)?)?;
@@ -304,7 +346,7 @@ impl Cells {
 
     /// Finds the least and greatest values of a bucket anew.
     fn scan(&mut self, priced: Pricing, bucket: u32) {
-        for terms in &priced.of.terms {
+        for terms in &self.terms {
             for term in &terms.extremes {
                 let aggregate = &priced.of.aggregates[term.aggregate];
                 let g = priced.values(terms.g);

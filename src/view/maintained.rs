@@ -3,40 +3,39 @@
 //! Net positions that were touched are taken back as they were and added as they are; prices that changed
 //! move what is kept by their difference. A line whose group changed moves by the same two steps.
 
-use hashbrown::{HashMap, HashSet};
+use rayon::prelude::*;
 
-use super::arrangement::{Arrangement, Coordinate, Touched};
-use super::broadcast::{Broadcast, Broadcasts};
+use super::arrangement::Arrangement;
+use super::broadcast::Broadcasts;
+use super::cells::overflow;
+use super::fields::{Field, Fields};
 use super::groups::{GroupId, Groups};
 use super::legs::LegColumns;
 use super::lines::{Lines, Side};
 use super::pair::{Pair, Pairs};
-use super::recompute::{quality_of, selected, weight};
+use super::recompute::{quality_of, weight};
 use super::result::Cell;
-use super::shape::{MeasureOf, Pricing, Shape};
+use super::selection::{Selection, looked};
+use super::shape::{Form, MeasureOf, Pricing, Shape};
+use super::slot_rows::SlotRows;
 use super::spec::ViewSpec;
-use super::stage::{Added, PartLines, Relevant, Stage, Sums};
+use super::spread::RowsOf;
+use super::stage::{Added, PartLines, Relevant, Serving, Stage, Sums};
 use crate::datum::{Datum, NULL};
-use crate::dictionary::Code;
 use crate::error::Result;
 use crate::plan::part::Beside;
 use crate::plan::scalar::Scalar;
+use crate::table::Tables;
 use crate::table::snapshot::Snapshot;
-use crate::table::{PartitionId, Tables};
+use hashbrown::HashSet;
 
 /// One view: its selection, its levels and what it keeps of them; what it shows stands in [`Groups`].
 pub struct Maintained {
-    accounts: Option<HashSet<PartitionId>>,
-    portfolios: Option<HashSet<Code>>,
-    /// Which instruments' rows it has, over the columns of `instrument`.
-    only: Option<Scalar>,
-    fields: Vec<Field>,
+    selection: Selection,
+    fields: Fields,
     /// By level: the measures that have no value there.
     undefined: Vec<Vec<usize>>,
-    /// The groups of coordinates at the deepest level, where they depend on nothing else.
-    memo: Option<Vec<GroupId>>,
-    /// Net current quantity by account and instrument, where a level groups by its sign.
-    directions: Option<Directions>,
+    wanted: Wanted,
     stages: Vec<Stage>,
     /// By part: the stage that serves each level.
     stage_of: Vec<Vec<usize>>,
@@ -45,24 +44,12 @@ pub struct Maintained {
     computed: Vec<usize>,
 }
 
-/// Where the key of a level comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Field {
-    Instrument(usize),
-    Account(usize),
-    AccountId,
-    InstrumentId,
-    /// A column of a coordinate.
-    Coordinate(usize),
-    LongShort,
-}
-
-struct Directions {
-    nets: HashMap<(PartitionId, Code), Datum>,
-    /// What the nets were before the update that is under way.
-    before: HashMap<(PartitionId, Code), Datum>,
-    /// The codes of SHORT, FLAT and LONG.
-    codes: [Datum; 3],
+/// What a view computes: what it shows, sorts and filters by, and what that reads.
+struct Wanted {
+    measures: Vec<bool>,
+    /// By part: its outputs, and the aggregates they read.
+    outputs: Vec<Vec<bool>>,
+    aggregates: Vec<Vec<bool>>,
 }
 
 #[derive(Default)]
@@ -70,8 +57,6 @@ struct Dirty {
     groups: Vec<GroupId>,
     is_dirty: Vec<bool>,
 }
-
-const UNKNOWN: GroupId = GroupId::MAX;
 
 /// What every view reads, at one epoch.
 #[derive(Clone, Copy)]
@@ -92,57 +77,78 @@ pub fn order_fields(spec: &ViewSpec, legs: &LegColumns) -> Vec<usize> {
     fields
 }
 
-impl Maintained {
-    /// A view of nothing yet; [`Self::rebuild`] computes it.
-    pub fn new(spec: &ViewSpec, shape: &Shape, base: Base, snapshot: &Snapshot) -> Maintained {
-        let coordinates = &base.arrangement.coordinates;
-        let field = |name: &String| match (name.as_str(), base.legs.find(name)) {
-            ("long_short", _) => Field::LongShort,
-            (_, Some(column)) if column == base.legs.account => Field::AccountId,
-            (_, Some(column)) if column == base.legs.instrument => Field::InstrumentId,
-            (_, Some(column)) => {
-                let at = coordinates.columns.iter().position(|&known| known == column);
-                Field::Coordinate(at.expect("the arrangement tells legs apart by this field"))
+impl Wanted {
+    fn new(spec: &ViewSpec, shown: &[usize], shape: &Shape) -> Wanted {
+        let mut measures = vec![false; shape.measures.len()];
+        shown.iter().for_each(|&at| measures[at] = true);
+        let named = spec.sort.iter().map(|key| &key.column).chain(spec.filter.iter().map(|f| &f.column));
+        for name in named {
+            if let Some(at) = shape.columns.iter().position(|column| column.name == *name) {
+                measures[at] = true;
             }
-            (name, None) => match base.broadcasts.get("account").find(name) {
-                Some(column) if base.broadcasts.get("instrument").find(name).is_none() => {
-                    Field::Account(column)
-                }
-                _ => Field::Instrument(base.broadcasts.get("instrument").column(name)),
-            },
+        }
+        for (at, measure) in shape.measures.iter().enumerate() {
+            if let MeasureOf::Weight(of) = measure
+                && measures[at]
+            {
+                measures[*of] = true;
+            }
+        }
+        let parts = || shape.parts().map(|priced| &priced.of.part);
+        let mut outputs: Vec<Vec<bool>> = parts().map(|part| vec![false; part.outputs.len()]).collect();
+        let mut read = |scalar: &Scalar| {
+            scalar.columns(&mut |column| {
+                let (part, output) = shape.reads[column];
+                outputs[part][output] = true;
+            });
         };
-        let fields: Vec<Field> = spec.group_by.iter().map(field).collect();
-        let by_coordinate = fields
-            .iter()
-            .all(|field| !matches!(field, Field::AccountId | Field::Account(_) | Field::LongShort));
-        let mut dictionaries = snapshot.dictionaries.write().expect("no reader panicked");
-        let directions = fields.contains(&Field::LongShort).then(|| Directions {
-            nets: HashMap::new(),
-            before: HashMap::new(),
-            codes: ["SHORT", "FLAT", "LONG"].map(|name| dictionaries.names.intern(name).into()),
+        for (_, measure) in shape.measures.iter().enumerate().filter(|(at, _)| measures[*at]) {
+            match measure {
+                MeasureOf::Plain(value) => read(value),
+                MeasureOf::Graded(value, quality) => {
+                    read(value);
+                    read(quality);
+                }
+                MeasureOf::Weight(_) => {}
+            }
+        }
+        let aggregates = shape.parts().zip(&outputs).map(|(priced, wanted)| {
+            let nested = priced.of.part.nested.as_ref();
+            let count = nested.map_or(priced.of.aggregates.len(), |nested| nested.sums.len());
+            let mut aggregates = vec![false; count];
+            for (_, (_, scalar)) in priced.of.part.outputs.iter().enumerate().filter(|(at, _)| wanted[*at]) {
+                scalar.columns(&mut |column| aggregates[column] = true);
+            }
+            aggregates
         });
-        // A sleeve that no row names yet may be named by one later.
-        let portfolios = spec
-            .portfolios
-            .as_ref()
-            .map(|names| names.iter().map(|name| dictionaries.names.intern(name)).collect());
-        drop(dictionaries);
+        Wanted { measures, aggregates: aggregates.collect(), outputs }
+    }
+}
+
+impl Maintained {
+    /// A view of nothing yet; [`Self::rebuild`] computes it. `shown` are the measures it shows.
+    pub fn new(
+        spec: &ViewSpec,
+        shown: &[usize],
+        shape: &Shape,
+        base: Base,
+        snapshot: &Snapshot,
+    ) -> Maintained {
+        let fields = Fields::new(spec, base.legs, base.arrangement, base.broadcasts, snapshot);
         let undefined_at = |level: usize| {
             let measures = shape.view.measures.iter().enumerate();
             let fields = &spec.group_by[..level];
             measures.filter(|(_, measure)| !measure.is_defined(fields)).map(|(at, _)| at).collect()
         };
+        let levels = fields.depth() + 1;
         Maintained {
-            accounts: selected(snapshot, &spec.accounts).map(|chosen| chosen.into_iter().collect()),
-            portfolios,
-            only: shape.only.clone(),
-            undefined: (0..=fields.len()).map(undefined_at).collect(),
-            memo: by_coordinate.then(Vec::new),
-            directions,
+            selection: Selection::new(spec, shape.only.clone(), snapshot),
+            undefined: (0..levels).map(undefined_at).collect(),
+            wanted: Wanted::new(spec, shown, shape),
             stages: Vec::new(),
             stage_of: vec![Vec::new(); shape.parts().count()],
-            dirty: (0..=fields.len()).map(|_| Dirty::default()).collect(),
-            computed: vec![0; fields.len() + 1],
+            dirty: (0..levels).map(|_| Dirty::default()).collect(),
+            computed: vec![0; levels],
             fields,
         }
     }
@@ -153,43 +159,42 @@ impl Maintained {
     /// `Data` where a sum leaves 128 bits.
     pub fn rebuild(&mut self, shape: &Shape, base: Base, groups: &mut Groups) -> Result<()> {
         groups.hide_all();
-        self.memo.iter_mut().for_each(Vec::clear);
+        self.fields.forget();
         self.computed.fill(0);
         self.make_stages(shape, base);
-        let mut lines = Lines::new(base.arrangement.summed().len());
-        let accounts: Vec<PartitionId> = match &self.accounts {
-            None => (0..base.arrangement.accounts()).collect(),
-            Some(chosen) => {
-                let mut chosen: Vec<_> = chosen.iter().copied().collect();
-                chosen.sort_unstable();
-                chosen
-            }
-        };
-        if self.directions.is_some() {
-            self.count_directions(&accounts, base);
-        }
-        /// Lines that are added in one go.
-        const LINES: usize = 8_192;
-        for (at, &account) in accounts.iter().enumerate() {
-            let (mut last, mut has) = (None, true);
-            base.arrangement.each(account, &mut |coordinate, row, sums| {
-                let pair = base.arrangement.coordinates.pair(coordinate);
-                if last.replace(pair) != Some(pair) {
-                    lines.begin();
-                    has = self.has(pair, Side::After, base);
+        if self.fields.by_direction() {
+            self.fields.count_directions(&self.selection, base);
+            self.add_all(shape, base, groups, &|_| true, &|_| true)?;
+        } else {
+            self.place_all(base, groups);
+            self.keep_all(shape, base, groups)?;
+            let by_lines = |stage: &Stage| stage.is_read() && !is_kept_whole(stage, shape);
+            let relevant: Option<HashSet<Datum>> = {
+                let mut relevant = Some(HashSet::new());
+                for stage in self.stages.iter().filter(|stage| by_lines(stage)) {
+                    match (&mut relevant, stage.relevant()) {
+                        (Some(all), Some(of)) => all.extend(&of.instruments),
+                        _ => relevant = None,
+                    }
                 }
-                if has && self.takes(coordinate, base) {
-                    lines.push(account, coordinate, Side::After, sums.iter().map(|sum| sum.get(row)));
-                }
-            });
-            if lines.len() >= LINES || at + 1 == accounts.len() {
-                let added = self.add(shape, &lines, base, groups, Sums::Later, false)?;
-                assert_eq!(added, Added::Done, "all that is present was looked for");
-                lines.clear();
+                relevant
+            };
+            let has = |pair: Pair| {
+                relevant.as_ref().is_none_or(|all| all.contains(&Datum::from(base.pairs.instrument(pair))))
+            };
+            if relevant.as_ref().is_none_or(|all| !all.is_empty()) {
+                self.add_all(shape, base, groups, &has, &by_lines)?;
             }
         }
-        for stage in &mut self.stages {
-            stage.sum_up(shape.part(stage.part))?;
+        let Maintained { stages, fields, selection, .. } = self;
+        let rows = fields.placed().map(|placed| RowsOf {
+            selection,
+            placed,
+            base,
+            groups: groups.levels[fields.depth()].len(),
+        });
+        for stage in stages.iter_mut() {
+            stage.sum_up(shape.part(stage.part), rows)?;
         }
         self.finish(shape, groups)
     }
@@ -199,66 +204,58 @@ impl Maintained {
     /// # Errors
     /// `Data` where a sum leaves 128 bits; the view has to be rebuilt then.
     pub fn update(&mut self, shape: &Shape, base: Base, groups: &mut Groups, regroup: bool) -> Result<()> {
-        for stage in &mut self.stages {
-            stage.reprice(shape.part(stage.part))?;
+        for stage in self.stages.iter_mut().filter(|stage| !stage.is_spread()) {
+            stage.reprice(shape.part(stage.part), None)?;
         }
         let mut lines = Lines::new(base.arrangement.summed().len());
         let touched = &base.arrangement.touched;
-        for bucket in touched.buckets.iter().filter(|bucket| self.selects(bucket.account)) {
-            if self.has(bucket.pair, Side::Before, base) {
+        let selection = &self.selection;
+        for bucket in touched.buckets.iter().filter(|bucket| selection.has_account(bucket.account)) {
+            let is_of = |coordinate| selection.has_coordinate(coordinate, base);
+            if selection.has_pair(bucket.pair, Side::Before, base) {
                 lines.begin();
-                for (coordinate, sums) in touched.before(bucket).filter(|(at, _)| self.takes(*at, base)) {
+                for (coordinate, sums) in touched.before(bucket).filter(|(at, _)| is_of(*at)) {
                     lines.push(bucket.account, coordinate, Side::Before, sums.iter().copied());
                 }
             }
-            if self.has(bucket.pair, Side::After, base) {
+            if selection.has_pair(bucket.pair, Side::After, base) {
                 lines.begin();
-                for (coordinate, sums) in touched.after(bucket).filter(|(at, _)| self.takes(*at, base)) {
+                for (coordinate, sums) in touched.after(bucket).filter(|(at, _)| is_of(*at)) {
                     lines.push(bucket.account, coordinate, Side::After, sums.iter().copied());
                 }
             }
         }
-        if self.directions.is_some() {
-            self.turn(&mut lines, base);
-        }
+        self.fields.turn(&mut lines, selection, base);
         if regroup {
-            self.memo.iter_mut().for_each(Vec::clear);
+            self.fields.forget();
         }
-        if !lines.is_empty() && self.add(shape, &lines, base, groups, Sums::Now, regroup)? == Added::Outgrown
-        {
-            return self.rebuild(shape, base, groups);
+        if !lines.is_empty() {
+            let all = |_: &Stage| true;
+            let finest = self.fields.groups_of(&lines, base, groups, regroup);
+            self.count(&lines, &finest, base, groups);
+            if self.add(shape, &lines, finest, base, groups, Sums::Now, regroup, &all)? == Added::Outgrown {
+                return self.rebuild(shape, base, groups);
+            }
+        }
+        if self.stages.iter().any(Stage::is_spread) {
+            if regroup {
+                self.place_all(base, groups);
+            }
+            let Maintained { stages, fields, selection, .. } = self;
+            let placed = fields.placed().expect("what reads rows has their groups");
+            let rows = RowsOf { selection, placed, base, groups: groups.levels[fields.depth()].len() };
+            for stage in stages.iter_mut().filter(|stage| stage.is_spread()) {
+                stage.reprice(shape.part(stage.part), Some(rows))?;
+            }
         }
         self.finish(shape, groups)
-    }
-
-    fn selects(&self, account: PartitionId) -> bool {
-        self.accounts.as_ref().is_none_or(|accounts| accounts.contains(&account))
-    }
-
-    /// Whether the view has rows of a pair's instrument.
-    fn has(&self, pair: Pair, side: Side, base: Base) -> bool {
-        self.only.as_ref().is_none_or(|only| {
-            let instrument = base.broadcasts.get("instrument");
-            let number = base
-                .tables
-                .instruments
-                .find(base.pairs.instrument(pair))
-                .expect("a leg's instrument is known");
-            let mut row = vec![NULL; instrument.columns.len()];
-            only.columns(&mut |column| row[column] = looked(instrument, column, number, side));
-            only.value(&row) == 1
-        })
-    }
-
-    fn takes(&self, coordinate: Coordinate, base: Base) -> bool {
-        let portfolio = || base.arrangement.coordinates.codes(coordinate)[0];
-        self.portfolios.as_ref().is_none_or(|portfolios| portfolios.contains(&portfolio()))
     }
 
     /// One stage for each part and each way in which levels net lines.
     fn make_stages(&mut self, shape: &Shape, base: Base) {
         self.stages.clear();
         let width = base.arrangement.coordinates.columns.len();
+        let depth = self.fields.depth();
         for (at, priced) in shape.parts().enumerate() {
             let told_at = |level: usize| -> Vec<bool> {
                 let by = match (&priced.of.part.net_by, &priced.of.part.nested) {
@@ -269,7 +266,7 @@ impl Maintained {
                 };
                 let told = base.arrangement.coordinates.columns.iter().map(|column| by.contains(column));
                 let mut told: Vec<bool> = told.collect();
-                for field in &self.fields[..level] {
+                for field in self.fields.down_to(level) {
                     if let Field::Coordinate(column) = field {
                         told[*column] = true;
                     }
@@ -278,14 +275,23 @@ impl Maintained {
             };
             self.stage_of[at].clear();
             let mut first = 0;
-            for level in 0..=self.fields.len() {
-                let last = level == self.fields.len()
+            for level in 0..=depth {
+                let last = level == depth
                     || told_at(level + 1) != told_at(level)
-                    || splits_inner_groups(self.fields[level], priced, base);
+                    || self.fields.splits_inner_groups(level, priced, base);
                 self.stage_of[at].push(self.stages.len());
                 if last {
-                    let relevant = self.relevant(priced, base);
-                    self.stages.push(Stage::new(at, priced, first..level + 1, told_at(level), relevant));
+                    let serving = Serving {
+                        part: at,
+                        levels: first..level + 1,
+                        told: told_at(level),
+                        relevant: self.relevant(priced, base),
+                        by_account: level == depth
+                            && !self.fields.by_direction()
+                            && self.fields.down_to(level).contains(&Field::AccountId),
+                        wanted: self.wanted.aggregates[at].clone(),
+                    };
+                    self.stages.push(Stage::new(priced, serving));
                     first = level + 1;
                 }
             }
@@ -297,115 +303,211 @@ impl Maintained {
         let nested = priced.of.part.nested.as_ref()?;
         let kept = nested.presence?;
         let key = nested.by.iter().position(|&column| column == base.legs.instrument)?;
-        let h = &priced.of.part.factored.kept[kept];
-        let mut present: HashSet<Pair> = HashSet::new();
-        let crate::plan::scalar::Scalar::Column(column) = h else { return None };
+        let Scalar::Column(column) = &priced.of.part.factored.kept[kept] else { return None };
         let sum = base.arrangement.summed().iter().position(|summed| summed == column)?;
-        for account in 0..base.arrangement.accounts() {
-            if self.selects(account) {
-                base.arrangement.each(account, &mut |coordinate, row, sums| {
-                    if sums[sum].get(row) != 0 {
-                        present.insert(base.arrangement.coordinates.pair(coordinate));
-                    }
-                });
+        let mut instruments = HashSet::new();
+        for (pair, slot) in base.arrangement.slots().iter().enumerate() {
+            if slot.is_empty() || slot.sums()[sum].is_zero() {
+                continue;
+            }
+            let present = |row: usize| {
+                slot.sums()[sum].get(row) != 0 && self.selection.has_account(slot.accounts()[row])
+            };
+            if (0..slot.len()).any(present) {
+                instruments.insert(base.pairs.instrument(pair as Pair).into());
             }
         }
-        let instruments = present.into_iter().map(|pair| base.pairs.instrument(pair).into()).collect();
         Some(Relevant { kept, key, instruments })
     }
 
-    fn count_directions(&mut self, accounts: &[PartitionId], base: Base) {
-        let current = current_of(base);
-        let mut nets = HashMap::new();
-        for &account in accounts {
-            base.arrangement.each(account, &mut |coordinate, row, sums| {
-                let pair = base.arrangement.coordinates.pair(coordinate);
-                if self.takes(coordinate, base) && self.has(pair, Side::After, base) {
-                    let instrument = base.pairs.instrument(pair);
-                    let net: &mut Datum = nets.entry((account, instrument)).or_default();
-                    *net = net.wrapping_add(sums[current].get(row));
-                }
-            });
-        }
-        let directions = self.directions.as_mut().expect("a view that groups by direction");
-        directions.nets = nets;
-        directions.before.clear();
-    }
-
-    /// Moves the net quantities by the lines; where a sign turns, all rows of the account and instrument
-    /// are taken along.
-    fn turn(&mut self, lines: &mut Lines, base: Base) {
-        let current = current_of(base);
-        let directions = self.directions.as_mut().expect("a view that groups by direction");
-        directions.before.clear();
-        let mut touched: HashSet<(PartitionId, Pair)> = HashSet::new();
-        for line in 0..lines.len() {
-            let (account, pair) =
-                (lines.accounts[line], base.arrangement.coordinates.pair(lines.coordinates[line]));
-            touched.insert((account, pair));
-            let key = (account, base.pairs.instrument(pair));
-            let net = directions.nets.entry(key).or_default();
-            directions.before.entry(key).or_insert(*net);
-            *net = net.wrapping_add(lines.sides[line].weight() * lines.sum(current, line));
-        }
-        let turned = |(key, before): (&(PartitionId, Code), &Datum)| {
-            (directions.nets[key].signum() != before.signum()).then_some(*key)
-        };
-        let mut turned: Vec<_> = directions.before.iter().filter_map(turned).collect();
-        turned.sort_unstable();
-        let mut rows = Touched::default();
-        for (account, instrument) in turned {
-            let number = base.tables.instruments.find(instrument).expect("a leg's instrument is known");
-            for &pair in base.pairs.grouped_by(number) {
-                if touched.contains(&(account, pair)) || !self.has(pair, Side::After, base) {
-                    continue;
-                }
-                let bucket = base.arrangement.rows_of(account, pair, &mut rows);
-                for side in [Side::Before, Side::After] {
-                    lines.begin();
-                    for (coordinate, sums) in rows.after(&bucket).filter(|(at, _)| self.takes(*at, base)) {
-                        lines.push(account, coordinate, side, sums.iter().copied());
-                    }
-                }
+    /// Finds the group of every row.
+    fn place_all(&mut self, base: Base, groups: &mut Groups) {
+        let Maintained { fields, selection, .. } = self;
+        for (pair, slot) in base.arrangement.slots().iter().enumerate() {
+            if slot.is_empty() || !selection.has_pair(pair as Pair, Side::After, base) {
+                continue;
+            }
+            let mut place = |row: usize| {
+                fields.group(slot.accounts()[row], slot.coordinate(row), Side::After, base, groups);
+            };
+            match selection.rows(slot, base) {
+                None => (0..slot.len()).for_each(&mut place),
+                Some(rows) => rows.into_iter().for_each(|row| place(row as usize)),
             }
         }
     }
 
-    /// Adds lines, each in the groups of its side.
+    /// Counts the legs of all groups, and adds up what is kept of all rows, where both can be told column
+    /// by column.
+    fn keep_all(&mut self, shape: &Shape, base: Base, groups: &mut Groups) -> Result<()> {
+        struct Kept {
+            pair: Pair,
+            places: Vec<GroupId>,
+            legs: Vec<Datum>,
+            /// By stage that is kept whole: place after place, one for each of what is kept.
+            stages: Vec<Vec<Datum>>,
+        }
+        let Maintained { stages, fields, selection, .. } = self;
+        let placed = fields.placed().expect("directions are counted line by line");
+        let legs_at = base.arrangement.summed().iter().position(|&column| column == base.legs.legs);
+        let legs = Form::Sum(legs_at.expect("legs are counted"));
+        let depth = fields.depth();
+        let groups_now = &*groups;
+        let whole = |stage: &&Stage| stage.is_read() && is_kept_whole(stage, shape) && !stage.is_spread();
+        let kept_whole: Vec<&Stage> = stages.iter().filter(whole).collect();
+        let of_pair = |pair: Pair| -> Result<Option<Kept>> {
+            if !selection.has_pair(pair, Side::After, base) {
+                return Ok(None);
+            }
+            let Some(rows) = SlotRows::new(pair, selection, placed, base) else { return Ok(None) };
+            let mut places = Vec::new();
+            let rows = rows.by_place(&mut places);
+            let mut counted = vec![0; places.len()];
+            let mut fits = rows.add(&legs, 1, &mut counted);
+            let mut all = Vec::with_capacity(kept_whole.len());
+            let mut sums = vec![0; places.len()];
+            for stage in &kept_whole {
+                let forms = shape.part(stage.part).of.forms.as_ref().expect("it is kept whole");
+                let above = |group| groups_now.ancestor(depth, group, stage.levels.end - 1);
+                let nets = match stage.told.contains(&false) && !forms.iter().all(Form::adds_up) {
+                    true => rows.nets(&stage.told, &above, selection, placed, base),
+                    false => Vec::new(),
+                };
+                let mut kept = vec![0; places.len() * forms.len()];
+                for (at, form) in forms.iter().enumerate().filter(|(at, _)| stage.reads(*at)) {
+                    sums.fill(0);
+                    fits &= rows.add(form, 1, &mut sums);
+                    let place = |group: GroupId| places.binary_search(&group).expect("a net is of its rows");
+                    fits &= rows.correct(&nets, form, 1, place, &mut sums);
+                    for (place, &sum) in sums.iter().enumerate() {
+                        kept[place * forms.len() + at] = sum;
+                    }
+                }
+                all.push(kept);
+            }
+            if !fits {
+                return Err(overflow());
+            }
+            Ok(Some(Kept { pair, places, legs: counted, stages: all }))
+        };
+        let pairs = base.arrangement.slots().len() as Pair;
+        let kept: Vec<Option<Kept>> = (0..pairs).into_par_iter().map(of_pair).collect::<Result<_>>()?;
+        for Kept { pair, places, legs, stages: all } in kept.into_iter().flatten() {
+            for (&group, &legs) in places.iter().zip(&legs) {
+                groups.count(depth, group, legs);
+            }
+            for (stage, kept) in stages.iter_mut().filter(|stage| whole(&&**stage)).zip(&all) {
+                let priced = shape.part(stage.part);
+                let level = stage.levels.end - 1;
+                let width = priced.of.part.factored.kept.len();
+                for (&group, kept) in places.iter().zip(kept.chunks_exact(width.max(1))) {
+                    let group = groups.ancestor(depth, group, level);
+                    if kept.iter().any(|&kept| kept != 0) {
+                        stage.keep(priced, group, pair, kept)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds all rows of some pairs to some stages, line by line, sums to be computed later.
+    fn add_all(
+        &mut self,
+        shape: &Shape,
+        base: Base,
+        groups: &mut Groups,
+        has: &dyn Fn(Pair) -> bool,
+        to: &dyn Fn(&Stage) -> bool,
+    ) -> Result<()> {
+        /// Lines that are added in one go.
+        const LINES: usize = 8_192;
+        let mut lines = Lines::new(base.arrangement.summed().len());
+        let slots = base.arrangement.slots();
+        for (pair, slot) in slots.iter().enumerate() {
+            let pair = pair as Pair;
+            if !slot.is_empty() && has(pair) && self.selection.has_pair(pair, Side::After, base) {
+                let rows = match self.selection.rows(slot, base) {
+                    None => (0..slot.len() as u32).collect(),
+                    Some(rows) => rows,
+                };
+                // Rows of one account are netted with each other, so they come together.
+                let (several, alone): (Vec<u32>, Vec<u32>) = rows
+                    .into_iter()
+                    .partition(|&row| slot.several().contains(&slot.accounts()[row as usize]));
+                let mut several = several;
+                several.sort_unstable_by_key(|&row| (slot.accounts()[row as usize], row));
+                let mut last = None;
+                for (row, is_alone) in alone
+                    .into_iter()
+                    .map(|row| (row, true))
+                    .chain(several.into_iter().map(|row| (row, false)))
+                {
+                    let row = row as usize;
+                    let account = slot.accounts()[row];
+                    if is_alone || last != Some(account) {
+                        lines.begin();
+                        last = Some(account);
+                    }
+                    let sums = slot.sums().iter().map(|sum| sum.get(row));
+                    lines.push(account, slot.coordinate(row), Side::After, sums);
+                }
+            }
+            if lines.len() >= LINES || pair as usize + 1 == slots.len() {
+                let finest = self.fields.groups_of(&lines, base, groups, false);
+                if self.fields.by_direction() {
+                    self.count(&lines, &finest, base, groups);
+                }
+                let added = self.add(shape, &lines, finest, base, groups, Sums::Later, false, to)?;
+                assert_eq!(added, Added::Done, "all that is present was looked for");
+                lines.clear();
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts the legs of groups at the deepest level.
+    fn count(&self, lines: &Lines, finest: &[GroupId], base: Base, groups: &mut Groups) {
+        let legs_at = base.arrangement.summed().iter().position(|&column| column == base.legs.legs);
+        let legs_at = legs_at.expect("legs are counted");
+        // What comes first, what goes then: a group that loses and gains a leg was never without one.
+        for side in [Side::After, Side::Before] {
+            for (line, &group) in finest.iter().enumerate().filter(|(line, _)| lines.sides[*line] == side) {
+                groups.count(self.fields.depth(), group, side.weight() * lines.sum(legs_at, line));
+            }
+        }
+    }
+
+    /// Adds lines, each in the group of its side, to some stages.
     ///
     /// `regroup` says that what groups are looked up by may have been another value before.
+    #[allow(clippy::too_many_arguments)]
     fn add(
         &mut self,
         shape: &Shape,
         lines: &Lines,
+        finest: Vec<GroupId>,
         base: Base,
         groups: &mut Groups,
         sums: Sums,
         regroup: bool,
+        to: &dyn Fn(&Stage) -> bool,
     ) -> Result<Added> {
-        let depth = self.fields.len();
-        let legs_at = base.arrangement.summed().iter().position(|&column| column == base.legs.legs);
-        let legs_at = legs_at.expect("legs are counted");
-        let finest = self.groups_of(lines, base, groups, regroup);
-        // What comes first, what goes then: a group that loses and gains a leg was never without one.
-        for side in [Side::After, Side::Before] {
-            for (line, &group) in finest.iter().enumerate().filter(|(line, _)| lines.sides[*line] == side) {
-                groups.count(depth, group, side.weight() * lines.sum(legs_at, line));
-            }
-        }
+        let Maintained { stages, fields, .. } = self;
+        let depth = fields.depth();
+        let mut stages: Vec<&mut Stage> =
+            stages.iter_mut().filter(|stage| stage.is_read() && to(stage)).collect();
         // Stages that net alike see the same lines.
         let mut netted: Vec<(Vec<bool>, Lines, Vec<GroupId>)> = Vec::new();
-        for stage in &self.stages {
+        for stage in &stages {
             if !stage.told.contains(&false) || netted.iter().any(|(told, ..)| *told == stage.told) {
                 continue;
             }
             let lines = lines.netted(&base.arrangement.coordinates, &stage.told);
-            netted.push((stage.told.clone(), lines, Vec::new()));
+            let finest = fields.groups_of(&lines, base, groups, regroup);
+            netted.push((stage.told.clone(), lines, finest));
         }
-        for (_, lines, finest) in &mut netted {
-            *finest = self.groups_of(lines, base, groups, regroup);
-        }
-        for stage in &mut self.stages {
+        for stage in &mut stages {
             let (lines, finest) = match netted.iter().find(|(told, ..)| *told == stage.told) {
                 Some((_, lines, finest)) => (lines, finest),
                 None => (lines, &finest),
@@ -417,7 +519,10 @@ impl Maintained {
             let coordinates = &base.arrangement.coordinates;
             let keys = priced.of.part.nested.as_ref().map_or(&[][..], |nested| &nested.by);
             let mut wanted = vec![false; base.legs.len() + priced.of.part.beside.len()];
-            priced.of.part.factored.kept.iter().for_each(|h| h.columns(&mut |column| wanted[column] = true));
+            let kept = || priced.of.part.factored.kept.iter().enumerate().map(|(at, h)| (stage.reads(at), h));
+            kept()
+                .filter(|(read, _)| *read)
+                .for_each(|(_, h)| h.columns(&mut |column| wanted[column] = true));
             keys.iter().for_each(|&column| wanted[column] = true);
             priced.of.row_columns(&mut |column| wanted[column] = true);
             let mut columns = lines.columns(
@@ -435,7 +540,10 @@ impl Maintained {
             let pairs =
                 pairs.unwrap_or_else(|| lines.coordinates.iter().map(|&at| coordinates.pair(at)).collect());
             let inner_keys: Vec<Vec<Datum>> = keys.iter().map(|&column| columns[column].clone()).collect();
-            let signed = |h: &crate::plan::scalar::Scalar| {
+            let signed = |(read, h): (bool, &Scalar)| {
+                if !read {
+                    return vec![0; lines.len()];
+                }
                 let lane = h.evaluate(&columns, lines.len());
                 let delta = |line: usize| match lane.get(line) {
                     NULL => 0,
@@ -443,84 +551,25 @@ impl Maintained {
                 };
                 (0..lines.len()).map(delta).collect()
             };
-            let deltas: Vec<Vec<Datum>> = priced.of.part.factored.kept.iter().map(signed).collect();
-            let part =
-                PartLines { groups: &at_level, pairs: &pairs, deltas: &deltas, inner_keys: &inner_keys };
-            if stage.add(priced, &part, sums)? == Added::Outgrown {
+            let deltas: Vec<Vec<Datum>> = kept().map(signed).collect();
+            let part = PartLines {
+                accounts: &lines.accounts,
+                sides: &lines.sides,
+                groups: &at_level,
+                pairs: &pairs,
+                deltas: &deltas,
+                inner_keys: &inner_keys,
+            };
+            if stage.add(priced, &part, sums, groups.levels[level].len())? == Added::Outgrown {
                 return Ok(Added::Outgrown);
             }
         }
         Ok(Added::Done)
     }
 
-    /// The group of each line at the deepest level.
-    fn groups_of(&mut self, lines: &Lines, base: Base, groups: &mut Groups, regroup: bool) -> Vec<GroupId> {
-        let mut found = Vec::with_capacity(lines.len());
-        for line in 0..lines.len() {
-            let (account, coordinate, side) =
-                (lines.accounts[line], lines.coordinates[line], lines.sides[line]);
-            let by_memo = !(regroup && side == Side::Before);
-            if by_memo && let Some(memo) = &mut self.memo {
-                if memo.len() <= coordinate as usize {
-                    memo.resize(base.arrangement.coordinates.len().max(coordinate as usize + 1), UNKNOWN);
-                }
-                let known = memo[coordinate as usize];
-                if known != UNKNOWN {
-                    found.push(known);
-                    continue;
-                }
-            }
-            let mut group = 0;
-            for (level, &field) in self.fields.iter().enumerate() {
-                let code = self.code(field, account, coordinate, side, base);
-                group = groups.number(level + 1, group, code);
-            }
-            if by_memo && let Some(memo) = &mut self.memo {
-                memo[coordinate as usize] = group;
-            }
-            found.push(group);
-        }
-        found
-    }
-
-    fn code(
-        &self,
-        field: Field,
-        account: PartitionId,
-        coordinate: Coordinate,
-        side: Side,
-        base: Base,
-    ) -> Datum {
-        let coordinates = &base.arrangement.coordinates;
-        let instrument = || base.pairs.instrument(coordinates.pair(coordinate));
-        let looked = |relation: &str, column: usize, number: u32| {
-            looked(base.broadcasts.get(relation), column, number, side)
-        };
-        match field {
-            Field::Coordinate(at) => super::arrangement::from_code(coordinates.codes(coordinate)[at]),
-            Field::InstrumentId => instrument().into(),
-            Field::AccountId => base.tables.accounts.codes()[account as usize].into(),
-            Field::Account(column) => looked("account", column, account),
-            Field::Instrument(column) => {
-                let number = base.tables.instruments.find(instrument()).expect("a leg's instrument is known");
-                looked("instrument", column, number)
-            }
-            Field::LongShort => {
-                let directions = self.directions.as_ref().expect("a view that groups by direction");
-                let key = (account, instrument());
-                let now = directions.nets.get(&key).copied().unwrap_or(0);
-                let net = match side {
-                    Side::Before => directions.before.get(&key).copied().unwrap_or(now),
-                    Side::After => now,
-                };
-                directions.codes[(net.signum() + 1) as usize]
-            }
-        }
-    }
-
     /// Turns the aggregates of touched groups into cells; weights follow the total.
     fn finish(&mut self, shape: &Shape, groups: &mut Groups) -> Result<()> {
-        let Maintained { stages, stage_of, undefined, dirty, computed, .. } = self;
+        let Maintained { stages, stage_of, undefined, wanted, dirty, computed, .. } = self;
         for stage in stages.iter_mut() {
             stage.settle(shape.part(stage.part), groups, &mut |level, group| dirty[level].add(group))?;
         }
@@ -536,22 +585,30 @@ impl Maintained {
                 for (part, outputs) in outputs.iter_mut().enumerate() {
                     let aggregates = stages[stage_of[part][level]].values(level, group);
                     outputs.clear();
-                    let of = shape.part(part).of.part.outputs.iter();
-                    outputs.extend(of.map(|(_, scalar)| scalar.value(aggregates)));
+                    let of = shape.part(part).of.part.outputs.iter().zip(&wanted.outputs[part]);
+                    outputs.extend(of.map(|((_, scalar), &wanted)| match wanted {
+                        true => scalar.value(aggregates),
+                        false => NULL,
+                    }));
                 }
                 row.clear();
                 row.extend(shape.reads.iter().map(|&(part, output)| outputs[part][output]));
                 cells.clear();
-                cells.extend(shape.measures.iter().map(|measure| match measure {
-                    MeasureOf::Plain(value) => Cell::new(value.value(&row)),
-                    MeasureOf::Graded(value, quality) => {
-                        Cell { value: value.value(&row), quality: quality_of(quality.value(&row)) }
-                    }
-                    MeasureOf::Weight(_) => Cell::EMPTY,
-                }));
+                cells.extend(shape.measures.iter().zip(&wanted.measures).map(
+                    |(measure, wanted)| match measure {
+                        _ if !wanted => Cell::EMPTY,
+                        MeasureOf::Plain(value) => Cell::new(value.value(&row)),
+                        MeasureOf::Graded(value, quality) => {
+                            Cell { value: value.value(&row), quality: quality_of(quality.value(&row)) }
+                        }
+                        MeasureOf::Weight(_) => Cell::EMPTY,
+                    },
+                ));
                 undefined[level].iter().for_each(|&at| cells[at] = Cell::EMPTY);
                 for (at, measure) in shape.measures.iter().enumerate() {
-                    if let MeasureOf::Weight(of) = measure {
+                    if let MeasureOf::Weight(of) = measure
+                        && wanted.measures[at]
+                    {
                         let nav = if level == 0 { cells[*of] } else { groups.cells(0, 0)[*of] };
                         cells[at] = weight(cells[*of], nav);
                         nav_moved |= level == 0 && groups.cells(0, 0)[*of] != nav;
@@ -562,6 +619,9 @@ impl Maintained {
             if nav_moved && level > 0 {
                 for (at, measure) in shape.measures.iter().enumerate() {
                     let MeasureOf::Weight(of) = measure else { continue };
+                    if !wanted.measures[at] {
+                        continue;
+                    }
                     let nav = groups.cells(0, 0)[*of];
                     for group in 0..groups.levels[level].len() as GroupId {
                         let share = weight(groups.cells(level, group)[*of], nav);
@@ -592,36 +652,9 @@ impl Dirty {
     }
 }
 
-/// Whether groups by a field part the lines of an inner group, so that the inner groups above are others.
-///
-/// Those by columns of coordinates are told apart already.
-fn splits_inner_groups(field: Field, priced: Pricing, base: Base) -> bool {
-    let Some(nested) = &priced.of.part.nested else { return false };
-    let beside = |relation: &str, column: usize| {
-        let mut columns = nested.by.iter().filter_map(|by| by.checked_sub(base.legs.len()));
-        columns.any(|at| {
-            let beside = &priced.of.part.beside[at];
-            beside.relation == relation && beside.column == column
-        })
-    };
-    let (account, instrument) =
-        (nested.by.contains(&base.legs.account), nested.by.contains(&base.legs.instrument));
-    match field {
-        Field::Coordinate(_) => false,
-        Field::AccountId => !account,
-        Field::Account(column) => !account && !beside("account", column),
-        Field::InstrumentId => !instrument,
-        Field::Instrument(column) => !instrument && !beside("instrument", column),
-        Field::LongShort => !account || !instrument,
-    }
-}
-
-/// A value of a row of a relation that groups lines, as it was or is.
-fn looked(relation: &Broadcast, column: usize, number: u32, side: Side) -> Datum {
-    match side {
-        Side::Before => relation.was(number, column),
-        Side::After => relation.columns[column][number as usize],
-    }
+/// Whether what a stage keeps of rows is told by their sums.
+fn is_kept_whole(stage: &Stage, shape: &Shape) -> bool {
+    shape.part(stage.part).of.forms.is_some()
 }
 
 /// A column that lines have beside those of their legs, each as of its side.
@@ -633,14 +666,9 @@ fn column_beside(beside: &Beside, lines: &Lines, base: Base) -> Vec<Datum> {
             lines.accounts[line]
         } else {
             let pair = base.arrangement.coordinates.pair(lines.coordinates[line]);
-            base.tables.instruments.find(base.pairs.instrument(pair)).expect("a leg's instrument is known")
+            base.pairs.instrument_number(pair)
         };
         looked(relation, beside.column, number, lines.sides[line])
     };
     (0..lines.len()).map(value).collect()
-}
-
-fn current_of(base: Base) -> usize {
-    let current = base.arrangement.summed().iter().position(|&column| column == base.legs.current);
-    current.expect("current quantities are summed")
 }

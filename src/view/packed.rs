@@ -1,11 +1,19 @@
 //! A column of integers, each stored in as few bytes as the widest of them needs.
 //!
-//! Sums per position are mostly zeros, counts and whole lots: a column that was never written costs
-//! nothing, and one widens, once, when a value does not fit. Every operation is exact or says so.
+//! Sums per position are mostly zeros, counts, whole lots and amounts in cents: a column that was never
+//! written costs nothing, one of whole lots stores lots, and one widens, once, when a value does not fit.
+//! Every operation is exact or says so.
 
-/// How many bytes a value takes.
+/// Values, each a code times the step.
+#[derive(Debug, Clone, Default)]
+pub struct Packed {
+    step: Step,
+    codes: Codes,
+}
+
+/// How many bytes a code takes.
 #[derive(Debug, Clone)]
-pub enum Packed {
+pub enum Codes {
     /// So many zeros.
     Zero(usize),
     I8(Vec<i8>),
@@ -15,60 +23,126 @@ pub enum Packed {
     I128(Vec<i128>),
 }
 
-impl Default for Packed {
-    fn default() -> Packed {
-        Packed::Zero(0)
+/// What all values of a column are multiples of: quantities have 6 decimals and are mostly whole.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Step {
+    #[default]
+    One,
+    Hundred,
+    TenThousand,
+    Million,
+}
+
+impl Default for Codes {
+    fn default() -> Codes {
+        Codes::Zero(0)
     }
 }
 
-/// Runs the same code over the values whatever their width; zeros are handled apart.
+/// Runs the same code over the codes whatever their width; zeros are handled apart.
 macro_rules! each_width {
-    ($packed:expr, zero $zero:pat => $on_zero:expr, $values:ident => $body:expr) => {
-        match $packed {
-            Packed::Zero($zero) => $on_zero,
-            Packed::I8($values) => $body,
-            Packed::I16($values) => $body,
-            Packed::I32($values) => $body,
-            Packed::I64($values) => $body,
-            Packed::I128($values) => $body,
+    ($codes:expr, zero $zero:pat => $on_zero:expr, $values:ident => $body:expr) => {
+        match $codes {
+            Codes::Zero($zero) => $on_zero,
+            Codes::I8($values) => $body,
+            Codes::I16($values) => $body,
+            Codes::I32($values) => $body,
+            Codes::I64($values) => $body,
+            Codes::I128($values) => $body,
         }
     };
 }
 
+impl Step {
+    const FINER: [Step; 4] = [Step::Million, Step::TenThousand, Step::Hundred, Step::One];
+
+    fn size(self) -> i64 {
+        match self {
+            Step::One => 1,
+            Step::Hundred => 100,
+            Step::TenThousand => 10_000,
+            Step::Million => 1_000_000,
+        }
+    }
+
+    /// The code of a value, if it is a multiple. A division by a constant is a multiplication.
+    #[inline]
+    fn code(self, value: i128) -> Option<i128> {
+        macro_rules! divide {
+            ($by:literal) => {
+                match i64::try_from(value) {
+                    Ok(value) => (value % $by == 0).then_some((value / $by).into()),
+                    Err(_) => (value % $by == 0).then_some(value / $by),
+                }
+            };
+        }
+        match self {
+            Step::One => Some(value),
+            Step::Hundred => divide!(100),
+            Step::TenThousand => divide!(10_000),
+            Step::Million => divide!(1_000_000),
+        }
+    }
+
+    /// The greatest step of which a value is a multiple.
+    fn of(value: i128) -> Step {
+        let fits = |step: &&Step| step.code(value).is_some();
+        *Step::FINER.iter().find(fits).expect("every value is a multiple of one")
+    }
+}
+
 impl Packed {
     pub fn len(&self) -> usize {
-        each_width!(self, zero len => *len, values => values.len())
+        each_width!(&self.codes, zero len => *len, values => values.len())
     }
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
+    /// Whether all values are 0 because none was ever another.
+    pub fn is_zero(&self) -> bool {
+        matches!(self.codes, Codes::Zero(_))
+    }
+
+    pub fn codes(&self) -> &Codes {
+        &self.codes
+    }
+
+    /// What a code is to be multiplied by.
+    pub fn step(&self) -> i64 {
+        self.step.size()
+    }
+
     #[inline]
     pub fn get(&self, row: usize) -> i128 {
-        match self {
-            Packed::Zero(_) => 0,
-            Packed::I8(values) => values[row].into(),
-            Packed::I16(values) => values[row].into(),
-            Packed::I32(values) => values[row].into(),
-            Packed::I64(values) => values[row].into(),
-            Packed::I128(values) => values[row],
+        let step = self.step.size();
+        match &self.codes {
+            Codes::Zero(_) => 0,
+            Codes::I8(values) => i128::from(values[row]) * i128::from(step),
+            Codes::I16(values) => i128::from(values[row]) * i128::from(step),
+            Codes::I32(values) => i128::from(values[row]) * i128::from(step),
+            Codes::I64(values) => i128::from(values[row]) * i128::from(step),
+            Codes::I128(values) => values[row] * i128::from(step),
         }
     }
 
     pub fn set(&mut self, row: usize, value: i128) {
-        let fits = match self {
-            Packed::Zero(_) => value == 0,
-            Packed::I8(values) => put(values, row, value),
-            Packed::I16(values) => put(values, row, value),
-            Packed::I32(values) => put(values, row, value),
-            Packed::I64(values) => put(values, row, value),
-            Packed::I128(values) => put(values, row, value),
-        };
-        if !fits {
-            self.widen(value);
-            self.set(row, value);
+        if let Some(code) = self.step.code(value) {
+            let fits = match &mut self.codes {
+                Codes::Zero(_) => code == 0,
+                Codes::I8(values) => put(values, row, code),
+                Codes::I16(values) => put(values, row, code),
+                Codes::I32(values) => put(values, row, code),
+                Codes::I64(values) => put(values, row, code),
+                Codes::I128(values) => put(values, row, code),
+            };
+            if fits {
+                return;
+            }
         }
+        self.widen(value);
+        self.set(row, value);
     }
 
     /// Adds to a value; false, and nothing is changed, where the sum leaves 128 bits.
@@ -83,67 +157,79 @@ impl Packed {
 
     /// Appends a zero.
     pub fn grow(&mut self) {
-        match self {
-            Packed::Zero(len) => *len += 1,
-            Packed::I8(values) => values.push(0),
-            Packed::I16(values) => values.push(0),
-            Packed::I32(values) => values.push(0),
-            Packed::I64(values) => values.push(0),
-            Packed::I128(values) => values.push(0),
-        }
+        each_width!(&mut self.codes, zero len => *len += 1, values => append(values, 0));
     }
 
     /// Removes a value; the last one takes its place.
     pub fn swap_remove(&mut self, row: usize) {
-        match self {
-            Packed::Zero(len) => *len -= 1,
-            Packed::I8(values) => drop(values.swap_remove(row)),
-            Packed::I16(values) => drop(values.swap_remove(row)),
-            Packed::I32(values) => drop(values.swap_remove(row)),
-            Packed::I64(values) => drop(values.swap_remove(row)),
-            Packed::I128(values) => drop(values.swap_remove(row)),
-        }
+        each_width!(&mut self.codes, zero len => *len -= 1, values => drop(values.swap_remove(row)));
     }
 
     /// Puts the values in another order: place `n` takes the value at `order[n]`.
     pub fn reorder(&mut self, order: &[u32]) {
-        each_width!(self, zero _ => {}, values => {
+        each_width!(&mut self.codes, zero _ => {}, values => {
             *values = order.iter().map(|&row| values[row as usize]).collect();
         });
     }
 
     pub fn bytes(&self) -> usize {
-        each_width!(self, zero _ => 0, values => values.capacity() * size_of_val(&values[..1.min(values.len())]))
+        each_width!(
+            &self.codes,
+            zero _ => 0,
+            values => values.capacity() * size_of_val(&values[..1.min(values.len())])
+        )
     }
 
     /// Makes room for a value that does not fit.
     #[cold]
     fn widen(&mut self, value: i128) {
         let old = std::mem::take(self);
-        let values = (0..old.len()).map(|row| old.get(row));
-        // What fitted before fits in every wider type.
-        *self = if i8::try_from(value).is_ok() && matches!(old, Packed::Zero(_)) {
-            Packed::I8(values.map(|value| value as i8).collect())
-        } else if i16::try_from(value).is_ok() {
-            Packed::I16(values.map(|value| value as i16).collect())
-        } else if i32::try_from(value).is_ok() {
-            Packed::I32(values.map(|value| value as i32).collect())
-        } else if i64::try_from(value).is_ok() {
-            Packed::I64(values.map(|value| value as i64).collect())
+        let step = if old.is_zero() { Step::of(value) } else { old.step.min(Step::of(value)) };
+        let code = value / i128::from(step.size());
+        // What was stored by a coarser step takes that many times the room.
+        let values: Vec<i128> = (0..old.len()).map(|row| old.get(row) / i128::from(step.size())).collect();
+        let (least, most) = values.iter().fold((code, code), |(a, b), &v| (a.min(v), b.max(v)));
+        macro_rules! fits {
+            ($width:ty) => {
+                <$width>::try_from(least).is_ok() && <$width>::try_from(most).is_ok()
+            };
+        }
+        macro_rules! narrowed {
+            ($width:ty) => {
+                values.into_iter().map(|value| value as $width).collect()
+            };
+        }
+        let codes = if fits!(i8) {
+            Codes::I8(narrowed!(i8))
+        } else if fits!(i16) {
+            Codes::I16(narrowed!(i16))
+        } else if fits!(i32) {
+            Codes::I32(narrowed!(i32))
+        } else if fits!(i64) {
+            Codes::I64(narrowed!(i64))
         } else {
-            Packed::I128(values.collect())
+            Codes::I128(values)
         };
+        *self = Packed { step, codes };
     }
 }
 
-/// Writes a value where it fits.
+/// Writes a code where it fits.
 #[inline]
-fn put<T: TryFrom<i128>>(values: &mut [T], row: usize, value: i128) -> bool {
-    match T::try_from(value) {
-        Ok(value) => {
-            values[row] = value;
+fn put<T: TryFrom<i128>>(codes: &mut [T], row: usize, code: i128) -> bool {
+    match T::try_from(code) {
+        Ok(code) => {
+            codes[row] = code;
             true
         }
         Err(_) => false,
     }
+}
+
+/// Appends, growing by an eighth: millions of columns that doubled would waste half of the memory.
+pub fn append<T>(values: &mut Vec<T>, value: T) {
+    if values.len() == values.capacity() {
+        values.reserve_exact((values.len() / 8).max(4));
+    }
+    values.push(value);
 }

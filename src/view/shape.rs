@@ -21,7 +21,7 @@ use crate::plan::catalog::{Catalog, Parameters, Planner};
 use crate::plan::grouped::{GroupedView, MeasureKind, QUALITY};
 use crate::plan::part::{self, Part, part};
 use crate::plan::relation::{Input, Lookup, Relation, relations};
-use crate::plan::scalar::{Lane, Scalar};
+use crate::plan::scalar::{Comparison, Lane, Scalar};
 use crate::table::Tables;
 
 pub struct Shape {
@@ -52,19 +52,44 @@ pub struct Priced {
     pub aggregates: Vec<Aggregate>,
     /// The products of sums, and what least and greatest values are taken of, by what is applied.
     pub terms: Vec<Terms>,
+    /// How what is kept comes from the sums of a net position, where that is simple for all of it.
+    pub forms: Option<Vec<Form>>,
     /// The one look-up of a part that looks nothing up by its pair of instruments, over columns of lines.
     /// What is applied last then depends on the row found: a pair of such a part is the number of that row,
     /// 1 more, and 0 where none is found.
     row: Option<Lookup>,
 }
 
+/// What is kept for a row, as a function of its sums, given by their places in the arrangement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Form {
+    Nothing,
+    Sum(usize),
+    /// The greater of the sum and 0, and the lesser.
+    Positive(usize),
+    Negative(usize),
+    /// 1 where any of the sums is not 0.
+    Any(Vec<usize>),
+}
+
 /// What one function of the looked-up is applied to.
+#[derive(Clone)]
 pub struct Terms {
     pub g: usize,
     /// What is kept for any of them, as bits.
     pub mask: u64,
     pub sums: Vec<Term>,
     pub extremes: Vec<Term>,
+}
+
+impl Terms {
+    /// Those of the terms that are wanted, if any are.
+    pub fn only(&self, is_wanted: &dyn Fn(&Term) -> bool) -> Option<Terms> {
+        let wanted = |terms: &[Term]| terms.iter().copied().filter(|term| is_wanted(term)).collect();
+        let (sums, extremes): (Vec<Term>, Vec<Term>) = (wanted(&self.sums), wanted(&self.extremes));
+        let mask = sums.iter().chain(&extremes).fold(0, |mask, term| mask | 1 << term.kept);
+        (mask != 0).then_some(Terms { g: self.g, mask, sums, extremes })
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,6 +154,57 @@ struct G {
     dense: Vec<i64>,
     /// Bits of the greatest of them.
     dense_bits: u32,
+}
+
+impl Form {
+    /// Reads what is kept, if it is of a form that needs no evaluation row by row.
+    fn of(kept: &Scalar, legs: &LegColumns) -> Option<Form> {
+        let place = |scalar: &Scalar| match scalar {
+            Scalar::Column(column) => legs.sums.iter().position(|summed| summed == column),
+            _ => None,
+        };
+        let zero = |scalar: &Scalar| *scalar == Scalar::Const(0);
+        match kept {
+            Scalar::Const(0) => Some(Form::Nothing),
+            Scalar::Column(_) => place(kept).map(Form::Sum),
+            Scalar::Greatest(of) if of.len() == 2 && zero(&of[1]) => place(&of[0]).map(Form::Positive),
+            Scalar::Least(of) if of.len() == 2 && zero(&of[1]) => place(&of[0]).map(Form::Negative),
+            Scalar::Case(branches, otherwise) if zero(otherwise) => match branches.as_slice() {
+                [(condition, Scalar::Const(1))] => {
+                    let mut places = Vec::new();
+                    let mut open = vec![condition];
+                    while let Some(condition) = open.pop() {
+                        match condition {
+                            Scalar::Or(a, b) => open.extend([a.as_ref(), b.as_ref()]),
+                            Scalar::Compare(Comparison::NotEqual, sum, other) if zero(other) => {
+                                places.push(place(sum)?);
+                            }
+                            _ => return None,
+                        }
+                    }
+                    Some(Form::Any(places))
+                }
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Whether what is kept for several rows is that of their sum.
+    pub fn adds_up(&self) -> bool {
+        matches!(self, Form::Nothing | Form::Sum(_))
+    }
+
+    /// What is kept for a row with these sums.
+    pub fn value(&self, sums: &dyn Fn(usize) -> Datum) -> Datum {
+        match self {
+            Form::Nothing => 0,
+            Form::Sum(place) => sums(*place),
+            Form::Positive(place) => sums(*place).max(0),
+            Form::Negative(place) => sums(*place).min(0),
+            Form::Any(places) => places.iter().any(|&place| sums(place) != 0).into(),
+        }
+    }
 }
 
 /// A difference for every pair.
@@ -289,9 +365,18 @@ impl Pricing<'_> {
         (!dense.is_empty()).then_some(Dense { deltas: dense, bits: *dense_bits })
     }
 
-    /// What the last update changed, where [`Self::dense`] does not tell it.
+    /// What the last update changed, in the order of pairs, where [`Self::dense`] does not tell it.
     pub fn moves(&self, g: usize) -> &[Step] {
         &self.applied.gs[g].moves
+    }
+
+    /// By how much the last update moved a function for a pair.
+    pub fn delta(&self, g: usize, pair: Pair) -> Datum {
+        let G { dense, moves, .. } = &self.applied.gs[g];
+        if let Some(&delta) = dense.get(pair as usize) {
+            return delta.into();
+        }
+        moves.binary_search_by_key(&pair, |step| step.pair).map_or(0, |at| moves[at].delta)
     }
 }
 
@@ -362,7 +447,9 @@ impl Applied {
                 Some(relation) => {
                     let known = self.rows_known(relation);
                     let rows = broadcasts.all[relation].changed_rows.iter().map(|row| row + 1);
-                    rows.filter(|&row| row < known).collect()
+                    let mut rows: Vec<Pair> = rows.filter(|&row| row < known).collect();
+                    rows.sort_unstable();
+                    rows
                 }
             };
             let columns = self.columns(&reached, &wanted, pairs, broadcasts);
@@ -427,6 +514,7 @@ impl Applied {
             }
         }
         reached.iter().for_each(|&pair| self.seen[pair as usize] = false);
+        reached.sort_unstable();
         reached
     }
 
@@ -571,7 +659,10 @@ impl Priced {
                 Aggregate::Least | Aggregate::Greatest => terms[at].extremes.push(term),
             }
         }
-        Ok(Priced { part, aggregates, terms, row })
+        let plain = part.nested.is_none() && part.beside.is_empty() && row.is_none();
+        let forms = || part.factored.kept.iter().map(|kept| Form::of(kept, legs)).collect();
+        let forms = if plain { forms() } else { None };
+        Ok(Priced { part, aggregates, terms, forms, row })
     }
 
     /// What tells, beside the columns of a leg, which pair each line is of: see `Priced::row`.

@@ -343,9 +343,7 @@ impl Shared {
             }
             for number in base.get("instrument").regroups() {
                 regroup = true;
-                for &pair in self.pairs.grouped_by(number) {
-                    (0..arrangement.accounts()).for_each(|account| arrangement.touch(account, pair));
-                }
+                self.pairs.grouped_by(number).iter().for_each(|&pair| arrangement.touch_pair(pair));
             }
             for account in base.get("account").regroups() {
                 regroup = true;

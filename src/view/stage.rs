@@ -2,7 +2,8 @@
 //! rolled up through the levels above.
 //!
 //! Levels nest, so a group's aggregates are those of its children put together, as long as all of them net
-//! lines alike. Only the deepest level keeps cells.
+//! lines alike. Only the deepest level keeps cells; where these would be as many as net positions, it reads
+//! the net positions instead.
 
 use std::ops::Range;
 
@@ -10,11 +11,14 @@ use hashbrown::{HashMap, HashSet};
 
 use super::cells::{Cells, overflow};
 use super::groups::{GroupId, Groups};
+use super::lines::Side;
 use super::pair::Pair;
-use super::shape::{Aggregate, Pricing};
+use super::shape::{Aggregate, Pricing, Term, Terms};
+use super::spread::{RowsOf, Spread};
 use crate::datum::{Datum, NULL};
 use crate::error::Result;
 use crate::plan::part::Nested;
+use crate::table::PartitionId;
 
 pub struct Stage {
     /// The part's place among those of the view.
@@ -23,11 +27,32 @@ pub struct Stage {
     pub levels: Range<usize>,
     /// Which columns of a coordinate tell lines apart here.
     pub told: Vec<bool>,
-    cells: Cells,
+    /// Whether anything that is shown reads it.
+    is_read: bool,
+    store: Store,
     inner: Option<Inner>,
     /// By level: group after group, one an aggregate.
     sums: Vec<Vec<Datum>>,
     aggregates: Vec<Aggregate>,
+}
+
+/// Where the deepest level's aggregates come from.
+enum Store {
+    Cells(Cells),
+    Spread(Spread),
+}
+
+/// What a stage is made for.
+pub struct Serving {
+    /// The part's place among those of the view.
+    pub part: usize,
+    pub levels: Range<usize>,
+    pub told: Vec<bool>,
+    pub relevant: Option<Relevant>,
+    /// Whether a group's rows are of one account at the last of the levels.
+    pub by_account: bool,
+    /// The aggregates that are wanted.
+    pub wanted: Vec<bool>,
 }
 
 /// The inner groups of a part that nests an aggregation.
@@ -55,6 +80,8 @@ pub struct Relevant {
 
 /// Lines as one part sees them.
 pub struct PartLines<'a> {
+    pub accounts: &'a [PartitionId],
+    pub sides: &'a [Side],
     /// The group of each line at the last level of the stage.
     pub groups: &'a [GroupId],
     /// The pair of each line, as the part counts them.
@@ -81,33 +108,67 @@ pub enum Added {
 }
 
 impl Stage {
-    pub fn new(
-        part: usize,
-        priced: Pricing,
-        levels: Range<usize>,
-        told: Vec<bool>,
-        relevant: Option<Relevant>,
-    ) -> Stage {
-        let aggregates = match &priced.of.part.nested {
+    pub fn new(priced: Pricing, serving: Serving) -> Stage {
+        let Serving { part, levels, told, relevant, by_account, wanted } = serving;
+        let nested = priced.of.part.nested.as_ref();
+        let aggregates = match nested {
             None => priced.of.aggregates.clone(),
             Some(nested) => vec![Aggregate::Sum; nested.sums.len()],
+        };
+        let is_read = wanted.contains(&true);
+        // Inner groups read all their aggregates.
+        let reads = |term: &Term| is_read && (nested.is_some() || wanted[term.aggregate]);
+        let terms: Vec<Terms> = priced.of.terms.iter().filter_map(|terms| terms.only(&reads)).collect();
+        let store = match &priced.of.forms {
+            Some(forms) if by_account => {
+                Store::Spread(Spread::new(priced, terms, forms.clone(), told.clone()))
+            }
+            _ => Store::Cells(Cells::new(priced, terms)),
         };
         Stage {
             part,
             sums: levels.clone().map(|_| Vec::new()).collect(),
             levels,
             told,
-            cells: Cells::new(priced),
-            inner: priced.of.part.nested.as_ref().map(|_| Inner { relevant, ..Inner::default() }),
+            is_read,
+            store,
+            inner: nested.map(|_| Inner { relevant, ..Inner::default() }),
             aggregates,
         }
     }
 
-    /// Adds lines.
+    /// Whether it reads the net positions anew at each change of prices.
+    pub fn is_spread(&self) -> bool {
+        matches!(self.store, Store::Spread(_))
+    }
+
+    /// The instruments beyond which lines add nothing.
+    pub fn relevant(&self) -> Option<&Relevant> {
+        self.inner.as_ref()?.relevant.as_ref()
+    }
+
+    pub fn is_read(&self) -> bool {
+        self.is_read
+    }
+
+    /// Whether one of what the part keeps is read here.
+    pub fn reads(&self, kept: usize) -> bool {
+        let terms = match &self.store {
+            Store::Cells(cells) => cells.terms(),
+            Store::Spread(spread) => spread.terms(),
+        };
+        self.inner.is_some() || terms.iter().any(|terms| terms.mask >> kept & 1 == 1)
+    }
+
+    /// Adds lines. Where it reads net positions, at the prices before: [`Self::reprice`] follows.
     ///
     /// # Errors
     /// `Data` where a sum leaves 128 bits; the same goes for the functions below.
-    pub fn add(&mut self, priced: Pricing, lines: &PartLines, sums: Sums) -> Result<Added> {
+    pub fn add(&mut self, priced: Pricing, lines: &PartLines, sums: Sums, groups: usize) -> Result<Added> {
+        let cells = match &mut self.store {
+            Store::Cells(cells) => cells,
+            Store::Spread(spread) => return spread.add(priced, lines, groups).map(|()| Added::Done),
+        };
         let mut deltas = Vec::with_capacity(lines.deltas.len());
         for (line, (&group, &pair)) in lines.groups.iter().zip(lines.pairs).enumerate() {
             let values = lines.deltas.iter().map(|column| column[line]);
@@ -127,25 +188,41 @@ impl Stage {
                 _ => group,
             };
             match sums {
-                Sums::Later => self.cells.keep(priced, bucket, pair, values)?,
+                Sums::Later => cells.keep(priced, bucket, pair, values)?,
                 Sums::Now => {
                     deltas.clear();
                     deltas.extend(values);
-                    self.cells.add(priced, bucket, pair, &deltas)?;
+                    cells.add(priced, bucket, pair, &deltas)?;
                 }
             }
         }
         Ok(Added::Done)
     }
 
-    /// Computes all aggregates from what is kept.
-    pub fn sum_up(&mut self, priced: Pricing) -> Result<()> {
-        self.cells.sum_up(priced)
+    /// Adds to what is kept for a group and a pair, sums to be computed later.
+    ///
+    /// # Panics
+    /// Where the stage reads net positions or nests inner groups.
+    pub fn keep(&mut self, priced: Pricing, group: GroupId, pair: Pair, kept: &[Datum]) -> Result<()> {
+        let Store::Cells(cells) = &mut self.store else { panic!("only cells are kept") };
+        assert!(self.inner.is_none(), "inner groups are found by their keys");
+        cells.keep(priced, group, pair, kept.iter().copied())
+    }
+
+    /// Computes all aggregates.
+    pub fn sum_up(&mut self, priced: Pricing, rows: Option<RowsOf>) -> Result<()> {
+        match &mut self.store {
+            Store::Cells(cells) => cells.sum_up(priced),
+            Store::Spread(spread) => spread.sum_up(priced, rows.expect("rows have their groups")),
+        }
     }
 
     /// Moves the aggregates to the prices of the epoch.
-    pub fn reprice(&mut self, priced: Pricing) -> Result<()> {
-        self.cells.reprice(priced)
+    pub fn reprice(&mut self, priced: Pricing, rows: Option<RowsOf>) -> Result<()> {
+        match &mut self.store {
+            Store::Cells(cells) => cells.reprice(priced),
+            Store::Spread(spread) => spread.reprice(priced, rows.expect("rows have their groups")),
+        }
     }
 
     /// Brings what moved up through the levels; `touched` takes the groups, by level of the view.
@@ -163,13 +240,20 @@ impl Stage {
         // What each group was before, in the order it was first moved.
         let mut moved: Vec<(GroupId, Vec<Datum>)> = Vec::new();
         let deepest = self.sums.last_mut().expect("a stage serves a level");
-        match (&mut self.inner, &priced.of.part.nested) {
-            (Some(inner), Some(nested)) => {
-                inner.settle(&mut self.cells, priced, nested, deepest, &mut moved)?;
+        match (&mut self.store, &mut self.inner, &priced.of.part.nested) {
+            (Store::Cells(cells), Some(inner), Some(nested)) => {
+                inner.settle(cells, priced, nested, deepest, &mut moved)?;
             }
-            _ => self.cells.settle(priced, &mut |group, before, after| {
+            (Store::Cells(cells), ..) => cells.settle(priced, &mut |group, before, after| {
                 deepest[group as usize * width..][..width].copy_from_slice(after);
                 moved.push((group, before.to_vec()));
+            }),
+            (Store::Spread(spread), ..) => spread.settle(&mut |group, after| {
+                let held = &mut deepest[group as usize * width..][..width];
+                if held != after {
+                    moved.push((group, held.to_vec()));
+                    held.copy_from_slice(after);
+                }
             }),
         }
         for at in (0..self.sums.len()).rev() {

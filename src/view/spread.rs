@@ -1,0 +1,399 @@
+//! Aggregates of groups straight from the rows of the net positions, where cells would be as many as rows.
+//!
+//! A view by account has one row of the net positions for each pair in a group: to keep what these rows
+//! come to in cells of its own would hold every position twice. So nothing is kept but the aggregates; a
+//! price that moved is applied to the rows of its pair, which stand together. Rows that changed are taken
+//! back and added at the prices before, so that the move of prices then applies to the rows as they are.
+//! Cost: a line O(terms); a price O(rows of its pair · terms that read it), on as many cores as there are.
+
+use hashbrown::{HashMap, HashSet};
+use rayon::prelude::*;
+
+use super::cells::overflow;
+use super::fields::Placed;
+use super::groups::GroupId;
+use super::lines::Side;
+use super::maintained::Base;
+use super::pair::Pair;
+use super::selection::Selection;
+use super::shape::{Aggregate, Form, Pricing, Terms};
+use super::slot_rows::SlotRows;
+use super::stage::PartLines;
+use crate::datum::{Datum, NULL};
+use crate::error::Result;
+use crate::plan::scalar::multiply;
+use crate::table::PartitionId;
+
+/// Rows of a pass below which one core is faster than two: about half a millisecond of work.
+const SHARED_ROWS_MIN: usize = 1 << 18;
+/// Groups whose least and greatest values are found one by one, by looking their account up in every pair.
+const SCANNED_GROUPS_MAX: usize = 16;
+
+pub struct Spread {
+    terms: Vec<Terms>,
+    forms: Vec<Form>,
+    aggregates: Vec<Aggregate>,
+    /// Which columns of a coordinate tell nets apart; all of them where rows are nets.
+    told: Vec<bool>,
+    /// By aggregate: group after group.
+    values: Vec<Vec<Datum>>,
+    touched: Touched,
+    /// Groups whose least or greatest value may be gone, and the account of each.
+    gone: HashSet<(GroupId, PartitionId)>,
+    all_gone: bool,
+}
+
+/// Groups whose aggregates may be others than before.
+#[derive(Default)]
+struct Touched {
+    all: bool,
+    groups: Vec<GroupId>,
+}
+
+/// What the rows of a view are, to find them in the net positions.
+#[derive(Clone, Copy)]
+pub struct RowsOf<'a> {
+    pub selection: &'a Selection,
+    pub placed: Placed<'a>,
+    pub base: Base<'a>,
+    /// Groups there are.
+    pub groups: usize,
+}
+
+/// What rows are multiplied by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// A function's value.
+    Value,
+    /// What the last update moved it by.
+    Delta,
+}
+
+impl Spread {
+    /// `terms` are those of the part that are wanted; each of what is kept has one of the `forms`.
+    pub fn new(priced: Pricing, terms: Vec<Terms>, forms: Vec<Form>, told: Vec<bool>) -> Spread {
+        Spread {
+            terms,
+            forms,
+            told,
+            values: vec![Vec::new(); priced.of.aggregates.len()],
+            aggregates: priced.of.aggregates.clone(),
+            touched: Touched::default(),
+            gone: HashSet::new(),
+            all_gone: false,
+        }
+    }
+
+    /// What is applied to what is kept.
+    pub fn terms(&self) -> &[Terms] {
+        &self.terms
+    }
+
+    /// Computes all aggregates from the rows.
+    ///
+    /// # Errors
+    /// `Data` where a sum leaves 128 bits; the same goes for the functions below.
+    pub fn sum_up(&mut self, priced: Pricing, rows: RowsOf) -> Result<()> {
+        self.values.iter_mut().for_each(Vec::clear);
+        self.make_room(rows.groups);
+        self.gone.clear();
+        self.touched.all = true;
+        self.all_gone = true;
+        let pairs = (0..rows.base.arrangement.slots().len() as Pair).collect::<Vec<_>>();
+        self.pass(priced, rows, By::Value, &pairs)?;
+        self.find_extremes(priced, rows);
+        Ok(())
+    }
+
+    /// Adds lines, at the prices before the last update.
+    pub fn add(&mut self, priced: Pricing, lines: &PartLines, groups: usize) -> Result<()> {
+        self.make_room(groups);
+        for (line, (&group, &pair)) in lines.groups.iter().zip(lines.pairs).enumerate() {
+            self.touched.groups.push(group);
+            for terms in &self.terms {
+                let now = or_zero(priced.values(terms.g)[pair as usize]);
+                let before = now.checked_sub(priced.delta(terms.g, pair)).ok_or_else(overflow)?;
+                for term in terms.sums.iter().filter(|term| lines.deltas[term.kept][line] != 0) {
+                    let value = &mut self.values[term.aggregate][group as usize];
+                    let product = multiply(lines.deltas[term.kept][line], before);
+                    *value = product.and_then(|product| value.checked_add(product)).ok_or_else(overflow)?;
+                }
+            }
+        }
+        self.add_extremes(priced, lines);
+        Ok(())
+    }
+
+    /// What is present in a group with a pair, before and after, decides its least and greatest values.
+    fn add_extremes(&mut self, priced: Pricing, lines: &PartLines) {
+        let Spread { terms, values, aggregates, gone, .. } = self;
+        for terms in terms.iter() {
+            for term in &terms.extremes {
+                let mut presence: HashMap<(GroupId, Pair), (Datum, Datum, PartitionId)> = HashMap::new();
+                for (line, (&group, &pair)) in lines.groups.iter().zip(lines.pairs).enumerate() {
+                    let kept = lines.deltas[term.kept][line];
+                    let entry = presence.entry((group, pair)).or_insert((0, 0, lines.accounts[line]));
+                    match lines.sides[line] {
+                        Side::Before => entry.0 -= kept,
+                        Side::After => entry.1 += kept,
+                    }
+                }
+                for ((group, pair), (before, after, account)) in presence {
+                    let value = &mut values[term.aggregate][group as usize];
+                    match (before != 0, after != 0) {
+                        (false, true) => {
+                            let g = priced.values(terms.g)[pair as usize];
+                            *value = aggregates[term.aggregate].better(*value, g);
+                        }
+                        (true, false) => {
+                            gone.insert((group, account));
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// Moves the aggregates to the prices of the epoch; the rows are those after it.
+    pub fn reprice(&mut self, priced: Pricing, rows: RowsOf) -> Result<()> {
+        self.make_room(rows.groups);
+        let slots = rows.base.arrangement.slots().len();
+        let sums = || self.terms.iter().filter(|terms| !terms.sums.is_empty());
+        let moved: Vec<Pair> = if sums().any(|terms| priced.dense(terms.g).is_some()) {
+            (0..slots as Pair).collect()
+        } else {
+            let steps = sums().flat_map(|terms| priced.moves(terms.g)).map(|step| step.pair);
+            let mut moved: Vec<Pair> = steps.filter(|&pair| (pair as usize) < slots).collect();
+            moved.sort_unstable();
+            moved.dedup();
+            moved
+        };
+        self.pass(priced, rows, By::Delta, &moved)?;
+        self.move_extremes(priced, rows);
+        self.find_extremes(priced, rows);
+        Ok(())
+    }
+
+    /// Applies the sums of products of some pairs to all their rows.
+    fn pass(&mut self, priced: Pricing, rows: RowsOf, by: By, pairs: &[Pair]) -> Result<()> {
+        let Spread { terms, forms, told, values, touched, .. } = self;
+        let (terms, forms, told) = (&terms[..], &forms[..], &told[..]);
+        let factor = |terms: &Terms, pair: Pair| match by {
+            By::Value => or_zero(priced.values(terms.g)[pair as usize]),
+            By::Delta => priced.delta(terms.g, pair),
+        };
+        let is_netted = told.contains(&false) && !forms.iter().all(Form::adds_up);
+        let apply = |values: &mut [Vec<Datum>], touched: &mut Touched, pair: Pair| -> bool {
+            let factors: Vec<Datum> = terms.iter().map(|terms| factor(terms, pair)).collect();
+            if factors.iter().zip(terms).all(|(&factor, terms)| factor == 0 || terms.sums.is_empty()) {
+                return true;
+            }
+            let RowsOf { selection, placed, base, groups } = rows;
+            if !selection.has_pair(pair, Side::After, base) {
+                return true;
+            }
+            let Some(of) = SlotRows::new(pair, selection, placed, base) else { return true };
+            touched.add(&of, groups);
+            let nets =
+                if is_netted { of.nets(told, &|group| group, selection, placed, base) } else { Vec::new() };
+            let mut fits = true;
+            for (&factor, terms) in factors.iter().zip(terms).filter(|(factor, _)| **factor != 0) {
+                for term in &terms.sums {
+                    let values = &mut values[term.aggregate];
+                    fits &= of.add(&forms[term.kept], factor, values);
+                    fits &= of.correct(&nets, &forms[term.kept], factor, |group| group as usize, values);
+                }
+            }
+            fits
+        };
+        let slots = rows.base.arrangement.slots();
+        let work: usize = pairs.iter().map(|&pair| slots[pair as usize].len()).sum();
+        if work < SHARED_ROWS_MIN || rayon::current_num_threads() == 1 {
+            let fits = pairs.iter().all(|&pair| apply(values, touched, pair));
+            return if fits { Ok(()) } else { Err(overflow()) };
+        }
+        // Sums are of integers, so that they come out the same however the pairs are shared out.
+        let empty = || {
+            let used =
+                |at: usize| terms.iter().any(|terms| terms.sums.iter().any(|term| term.aggregate == at));
+            let room = |at: usize| vec![0; if used(at) { rows.groups } else { 0 }];
+            (0..values.len()).map(room).collect::<Vec<Vec<Datum>>>()
+        };
+        let parts: Vec<(Vec<Vec<Datum>>, Touched, bool)> = pairs
+            .par_chunks(pairs.len().div_ceil(rayon::current_num_threads()).max(1))
+            .map(|pairs| {
+                let (mut values, mut touched) = (empty(), Touched::default());
+                let fits = pairs.iter().all(|&pair| apply(&mut values, &mut touched, pair));
+                (values, touched, fits)
+            })
+            .collect();
+        for (part, of, fits) in parts {
+            if !fits {
+                return Err(overflow());
+            }
+            touched.all |= of.all;
+            touched.groups.extend(of.groups);
+            for (values, part) in values.iter_mut().zip(part) {
+                for (value, part) in values.iter_mut().zip(part) {
+                    *value = value.checked_add(part).ok_or_else(overflow)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves the least and greatest values where that can be told from what moved.
+    fn move_extremes(&mut self, priced: Pricing, rows: RowsOf) {
+        let Spread { terms, forms, values, aggregates, touched, all_gone, .. } = self;
+        for terms in terms.iter().filter(|terms| !terms.extremes.is_empty()) {
+            if priced.dense(terms.g).is_some() {
+                *all_gone = true;
+                continue;
+            }
+            for step in priced.moves(terms.g) {
+                if !rows.selection.has_pair(step.pair, Side::After, rows.base) {
+                    continue;
+                }
+                let Some(of) = SlotRows::new(step.pair, rows.selection, rows.placed, rows.base) else {
+                    continue;
+                };
+                touched.add(&of, rows.groups);
+                for term in &terms.extremes {
+                    of.present(&forms[term.kept], |group| {
+                        let value = &mut values[term.aggregate][group as usize];
+                        *all_gone |= step.before != NULL && *value == step.before;
+                        *value = aggregates[term.aggregate].better(*value, step.after);
+                    });
+                }
+            }
+        }
+    }
+
+    /// Finds least and greatest values anew where one may be gone.
+    fn find_extremes(&mut self, priced: Pricing, rows: RowsOf) {
+        let Spread { terms, forms, values, aggregates, touched, gone, all_gone, .. } = self;
+        let all = std::mem::take(all_gone) || gone.len() > SCANNED_GROUPS_MAX;
+        let gone = std::mem::take(gone);
+        let mut terms = terms.iter().filter(|terms| !terms.extremes.is_empty()).peekable();
+        if terms.peek().is_none() || !all && gone.is_empty() {
+            return;
+        }
+        touched.all |= all;
+        let terms: Vec<&Terms> = terms.collect();
+        let clear = |values: &mut Vec<Vec<Datum>>, groups: &mut dyn Iterator<Item = GroupId>| {
+            for group in groups {
+                for term in terms.iter().flat_map(|terms| &terms.extremes) {
+                    values[term.aggregate][group as usize] = NULL;
+                }
+            }
+        };
+        let RowsOf { selection, placed, base, groups } = rows;
+        if !all {
+            clear(values, &mut gone.iter().map(|(group, _)| *group));
+            touched.groups.extend(gone.iter().map(|(group, _)| *group));
+            for (pair, slot) in base.arrangement.slots().iter().enumerate() {
+                let pair = pair as Pair;
+                for &(group, account) in &gone {
+                    let own = |row: &usize| {
+                        let coordinate = slot.coordinate(*row);
+                        selection.has_coordinate(coordinate, base)
+                            && placed.group(coordinate, account) == group
+                    };
+                    for row in slot.rows_of(account).filter(own) {
+                        if !selection.has_pair(pair, Side::After, base) {
+                            continue;
+                        }
+                        for terms in &terms {
+                            let g = priced.values(terms.g)[pair as usize];
+                            for term in &terms.extremes {
+                                if forms[term.kept].value(&|place| slot.sums()[place].get(row)) != 0 {
+                                    let value = &mut values[term.aggregate][group as usize];
+                                    *value = aggregates[term.aggregate].better(*value, g);
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+            return;
+        }
+        clear(values, &mut (0..groups as GroupId));
+        let pairs: Vec<Pair> = (0..base.arrangement.slots().len() as Pair).collect();
+        let best = |values: &mut [Vec<Datum>], pair: Pair| {
+            let known = |terms: &&&Terms| priced.values(terms.g)[pair as usize] != NULL;
+            if !terms.iter().any(|terms| known(&terms)) || !selection.has_pair(pair, Side::After, base) {
+                return;
+            }
+            let Some(of) = SlotRows::new(pair, selection, placed, base) else { return };
+            for terms in terms.iter().filter(|terms| known(terms)) {
+                let g = priced.values(terms.g)[pair as usize];
+                for term in &terms.extremes {
+                    let (values, aggregate) = (&mut values[term.aggregate], aggregates[term.aggregate]);
+                    of.present(&forms[term.kept], |group| {
+                        let value = &mut values[group as usize];
+                        *value = aggregate.better(*value, g);
+                    });
+                }
+            }
+        };
+        let parts: Vec<Vec<Vec<Datum>>> = pairs
+            .par_chunks(pairs.len().div_ceil(rayon::current_num_threads()).max(1))
+            .map(|pairs| {
+                let mut part: Vec<Vec<Datum>> = vec![Vec::new(); aggregates.len()];
+                for term in terms.iter().flat_map(|terms| &terms.extremes) {
+                    part[term.aggregate].resize(groups, NULL);
+                }
+                pairs.iter().for_each(|&pair| best(&mut part, pair));
+                part
+            })
+            .collect();
+        for part in parts {
+            for ((values, part), aggregate) in values.iter_mut().zip(part).zip(aggregates.iter()) {
+                values.iter_mut().zip(part).for_each(|(value, part)| *value = aggregate.better(*value, part));
+            }
+        }
+    }
+
+    /// Hands out the groups whose aggregates may have moved, and what these are.
+    pub fn settle(&mut self, take: &mut dyn FnMut(GroupId, &[Datum])) {
+        let Touched { all, mut groups } = std::mem::take(&mut self.touched);
+        if all {
+            groups = (0..self.values.first().map_or(0, Vec::len) as GroupId).collect();
+        } else {
+            groups.sort_unstable();
+            groups.dedup();
+        }
+        let mut row = Vec::with_capacity(self.values.len());
+        for group in groups {
+            row.clear();
+            row.extend(self.values.iter().map(|values| values[group as usize]));
+            take(group, &row);
+        }
+    }
+
+    fn make_room(&mut self, groups: usize) {
+        for (values, aggregate) in self.values.iter_mut().zip(&self.aggregates) {
+            values.resize(groups.max(values.len()), aggregate.empty());
+        }
+    }
+}
+
+impl Touched {
+    fn add(&mut self, rows: &SlotRows, groups: usize) {
+        if self.all {
+            return;
+        }
+        // So many that a pass over all groups is as fast.
+        if rows.len() * 4 >= groups || self.groups.len() >= groups {
+            self.all = true;
+            self.groups.clear();
+            return;
+        }
+        rows.targets(&mut |group| self.groups.push(group));
+    }
+}
+
+fn or_zero(value: Datum) -> Datum {
+    if value == NULL { 0 } else { value }
+}
