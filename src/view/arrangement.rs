@@ -121,11 +121,13 @@ impl Coordinates {
             .get()
     }
 
+    #[inline]
     pub fn pair(&self, coordinate: Coordinate) -> Pair {
         self.pairs[coordinate as usize]
     }
 
     /// The codes of a coordinate, in the order of `columns`.
+    #[inline]
     pub fn codes(&self, coordinate: Coordinate) -> &[Code] {
         let width = self.columns.len();
         &self.codes[coordinate as usize * width..][..width]
@@ -205,6 +207,7 @@ impl Arrangement {
     }
 
     /// The rows of each pair, by its number; pairs beyond have none.
+    #[inline]
     pub fn slots(&self) -> &[Arc<Slot>] {
         &self.slots
     }
@@ -384,6 +387,7 @@ impl Arrangement {
 }
 
 impl Slot {
+    #[inline]
     pub fn len(&self) -> usize {
         self.accounts.len()
     }
@@ -393,20 +397,24 @@ impl Slot {
     }
 
     /// The account of each row.
+    #[inline]
     pub fn accounts(&self) -> &[PartitionId] {
         &self.accounts
     }
 
     /// The sums of each row, in the order of the arrangement's summed columns.
+    #[inline]
     pub fn sums(&self) -> &[Packed] {
         &self.sums
     }
 
+    #[inline]
     pub fn coordinate(&self, row: usize) -> Coordinate {
         self.kinds[self.kind.get(row) as usize]
     }
 
     /// The coordinates that rows have or had.
+    #[inline]
     pub fn kinds(&self) -> &[Coordinate] {
         &self.kinds
     }
@@ -497,10 +505,12 @@ fn to_code(datum: Datum) -> Code {
 }
 
 /// A code of a coordinate as a datum.
+#[inline]
 pub fn from_code(code: Code) -> Datum {
     if code == Code::MAX { NULL } else { code.into() }
 }
 
+#[inline]
 fn hash_account(account: PartitionId) -> u64 {
     HASHER.hash_one(account)
 }

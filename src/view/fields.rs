@@ -77,6 +77,7 @@ impl Placed<'_> {
     }
 
     /// The groups of a coordinate's rows by account, or the only one.
+    #[inline]
     pub fn groups(&self, coordinate: Coordinate) -> Result<&[GroupId], GroupId> {
         let groups = &self.memo.groups[self.memo.classes[coordinate as usize] as usize];
         if self.by_account { Ok(groups) } else { Err(groups[0]) }

@@ -127,6 +127,7 @@ impl Groups {
     }
 
     /// The group of a level that one below it belongs to.
+    #[inline]
     pub fn ancestor(&self, mut level: usize, mut group: GroupId, of: usize) -> GroupId {
         while level > of {
             group = self.levels[level].parents[group as usize];
@@ -159,6 +160,7 @@ impl Groups {
         into.reverse();
     }
 
+    #[inline]
     pub fn cells(&self, level: usize, group: GroupId) -> &[Cell] {
         &self.levels[level].cells[group as usize * self.width..][..self.width]
     }

@@ -310,10 +310,12 @@ impl Maintained {
             if slot.is_empty() || slot.sums()[sum].is_zero() {
                 continue;
             }
-            let present = |row: usize| {
-                slot.sums()[sum].get(row) != 0 && self.selection.has_account(slot.accounts()[row])
+            let present = |row: usize| slot.sums()[sum].get(row) != 0;
+            let is_present = match self.selection.rows(slot, base) {
+                None => (0..slot.len()).any(present),
+                Some(rows) => rows.into_iter().any(|row| present(row as usize)),
             };
-            if (0..slot.len()).any(present) {
+            if is_present {
                 instruments.insert(base.pairs.instrument(pair as Pair).into());
             }
         }

@@ -56,6 +56,7 @@ macro_rules! each_width {
 impl Step {
     const FINER: [Step; 4] = [Step::Million, Step::TenThousand, Step::Hundred, Step::One];
 
+    #[inline]
     fn size(self) -> i64 {
         match self {
             Step::One => 1,
@@ -92,6 +93,7 @@ impl Step {
 }
 
 impl Packed {
+    #[inline]
     pub fn len(&self) -> usize {
         each_width!(&self.codes, zero len => *len, values => values.len())
     }
@@ -101,15 +103,18 @@ impl Packed {
     }
 
     /// Whether all values are 0 because none was ever another.
+    #[inline]
     pub fn is_zero(&self) -> bool {
         matches!(self.codes, Codes::Zero(_))
     }
 
+    #[inline]
     pub fn codes(&self) -> &Codes {
         &self.codes
     }
 
     /// What a code is to be multiplied by.
+    #[inline]
     pub fn step(&self) -> i64 {
         self.step.size()
     }
@@ -127,6 +132,7 @@ impl Packed {
         }
     }
 
+    #[inline]
     pub fn set(&mut self, row: usize, value: i128) {
         if let Some(code) = self.step.code(value) {
             let fits = match &mut self.codes {
@@ -147,6 +153,7 @@ impl Packed {
 
     /// Adds to a value; false, and nothing is changed, where the sum leaves 128 bits.
     #[must_use]
+    #[inline]
     pub fn add(&mut self, row: usize, delta: i128) -> bool {
         let sum = self.get(row).checked_add(delta);
         if let Some(sum) = sum {
@@ -156,6 +163,7 @@ impl Packed {
     }
 
     /// Appends a zero.
+    #[inline]
     pub fn grow(&mut self) {
         each_width!(&mut self.codes, zero len => *len += 1, values => append(values, 0));
     }

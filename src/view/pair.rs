@@ -66,20 +66,24 @@ impl Pairs {
         self.members.is_empty()
     }
 
+    #[inline]
     pub fn instrument(&self, pair: Pair) -> Code {
         self.members[pair as usize].0
     }
 
+    #[inline]
     pub fn priced_as(&self, pair: Pair) -> Code {
         self.members[pair as usize].1
     }
 
     /// The number of the instrument a pair is grouped by.
+    #[inline]
     pub fn instrument_number(&self, pair: Pair) -> u32 {
         self.places[pair as usize].0
     }
 
     /// The number of the instrument a pair is valued by.
+    #[inline]
     pub fn priced_as_number(&self, pair: Pair) -> u32 {
         self.places[pair as usize].1
     }

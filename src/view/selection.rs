@@ -46,6 +46,7 @@ impl Selection {
         Selection { accounts, portfolios, only }
     }
 
+    #[inline]
     pub fn has_account(&self, account: PartitionId) -> bool {
         self.accounts.as_ref().is_none_or(|accounts| accounts.is_chosen.get(account as usize) == Some(&true))
     }
@@ -61,6 +62,7 @@ impl Selection {
         })
     }
 
+    #[inline]
     pub fn has_coordinate(&self, coordinate: Coordinate, base: Base) -> bool {
         let portfolio = || base.arrangement.coordinates.codes(coordinate)[0];
         self.portfolios.as_ref().is_none_or(|portfolios| portfolios.contains(&portfolio()))

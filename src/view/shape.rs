@@ -191,11 +191,13 @@ impl Form {
     }
 
     /// Whether what is kept for several rows is that of their sum.
+    #[inline]
     pub fn adds_up(&self) -> bool {
         matches!(self, Form::Nothing | Form::Sum(_))
     }
 
     /// What is kept for a row with these sums.
+    #[inline]
     pub fn value(&self, sums: &dyn Fn(usize) -> Datum) -> Datum {
         match self {
             Form::Nothing => 0,
@@ -234,6 +236,7 @@ impl Aggregate {
     }
 
     /// The better of two values, of which either may be none.
+    #[inline]
     pub fn better(&self, a: Datum, b: Datum) -> Datum {
         match (a == NULL, b == NULL, self) {
             (true, ..) => b,
@@ -355,6 +358,7 @@ fn or_zero(value: Datum) -> Datum {
 
 impl Pricing<'_> {
     /// A function's value for each pair.
+    #[inline]
     pub fn values(&self, g: usize) -> &[Datum] {
         &self.applied.gs[g].values
     }
@@ -371,6 +375,7 @@ impl Pricing<'_> {
     }
 
     /// By how much the last update moved a function for a pair.
+    #[inline]
     pub fn delta(&self, g: usize, pair: Pair) -> Datum {
         let G { dense, moves, .. } = &self.applied.gs[g];
         if let Some(&delta) = dense.get(pair as usize) {

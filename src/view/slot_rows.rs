@@ -106,6 +106,7 @@ impl<'a> SlotRows<'a> {
         }
     }
 
+    #[inline]
     fn each(&self, mut take: impl FnMut(usize, GroupId)) {
         let target = |at: usize| match &self.targets {
             Targets::One(group) => *group,
@@ -309,6 +310,7 @@ impl<'a> SlotRows<'a> {
     }
 }
 
+#[inline]
 fn add_to(sum: &mut Datum, value: Datum) -> bool {
     let after = sum.checked_add(value);
     if let Some(after) = after {

@@ -218,6 +218,8 @@ pub struct World {
     random: Pcg64,
     instruments: Vec<Instrument>,
     currencies: Vec<Datum>,
+    /// By account: the instrument that its holdings begin with.
+    firsts: Vec<usize>,
     /// Orders with something left to fill.
     open: Vec<OrderRow>,
     /// Orders that came as events.
@@ -258,6 +260,7 @@ impl World {
             random: Pcg64::seed_from_u64(seed),
             instruments: Vec::with_capacity(size.instruments),
             currencies: Vec::new(),
+            firsts: Vec::new(),
             open: Vec::new(),
             events: 0,
             turns: (0..size.instruments).collect(),
@@ -338,10 +341,10 @@ impl World {
         let mut events = Vec::with_capacity(count);
         for at in 0..count {
             let row = if at % 2 == 0 {
-                let account = self.random.random_range(0..self.size.accounts);
-                let account = self.name(&World::account(account));
+                let of = self.random.random_range(0..self.size.accounts);
+                let account = self.name(&World::account(of));
                 self.events += 1;
-                self.order(self.size.accounts * self.size.orders + self.events, account)
+                self.order(self.size.accounts * self.size.orders + self.events, of, account)
             } else {
                 self.fill()
             };
@@ -541,6 +544,7 @@ impl World {
         let mut changes = Changes::new(self.schema.table("base.sod_holding"));
         let sleeves = SLEEVES.map(|name| self.name(name));
         let first = self.random.random_range(0..self.instruments.len());
+        self.firsts.push(first);
         for at in 0..self.size.holdings {
             let cash = self.currencies.get(at).copied();
             let (id, quantity, price) = match cash {
@@ -590,14 +594,14 @@ impl World {
     fn orders(&mut self, number: usize, account: Datum) -> Changes {
         let mut changes = Changes::new(self.schema.table("base.order_events"));
         for at in 0..self.size.orders {
-            let row = self.order(number * self.size.orders + at, account);
+            let row = self.order(number * self.size.orders + at, number, account);
             changes.upsert(&row);
         }
         changes
     }
 
     /// A new order; one that is open is remembered.
-    fn order(&mut self, number: usize, account: Datum) -> OrderRow {
+    fn order(&mut self, number: usize, of: usize, account: Datum) -> OrderRow {
         let id = {
             let table = self.schema.table("base.order_events").id;
             let mut dictionaries = self.dictionaries.write().expect("no reader panicked");
@@ -621,7 +625,10 @@ impl World {
             _ => ["BUY", "SELL", "SELL_SHORT", "BUY_COVER"][self.one_in(&[40, 76, 88])],
         };
         let limited = self.random.random_bool(0.6);
-        let sleeve = SLEEVES[self.random.random_range(0..SLEEVES.len())];
+        // An order is for the sleeve that holds the instrument; now and then another one takes it up.
+        let lap = usize::from(place < self.firsts[of]);
+        let elsewhere = usize::from(self.random.random_bool(0.02));
+        let sleeve = SLEEVES[(place + lap + elsewhere) % SLEEVES.len()];
         let venue = VENUES[self.random.random_range(0..VENUES.len())];
         let row: OrderRow = [
             id,
