@@ -69,8 +69,17 @@ struct Grouped {
     fields: Fields,
     maintained: Maintained,
     tree: Tree,
+    state: State,
+}
+
+/// Whether a grouped view shows the epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Not all net positions are read yet.
+    Opening,
+    Whole,
     /// The last tick could not compute it.
-    broken: bool,
+    Broken,
 }
 
 impl Default for Engine {
@@ -230,6 +239,86 @@ impl Engine {
     /// # Errors
     /// `Invalid` with a reject code of the protocol for what the specification names and there is not.
     pub fn open(&mut self, spec: &ViewSpec) -> Result<ViewId> {
+        let view = self.begin(spec)?;
+        match self.complete(view, usize::MAX) {
+            Ok(_) => Ok(view),
+            Err(error) => {
+                self.close(view);
+                Err(error)
+            }
+        }
+    }
+
+    /// Reads on for a view that is opening: about so many rows. Returns whether it is open.
+    fn complete(&mut self, view: ViewId, rows_max: usize) -> Result<bool> {
+        let Engine { shared, views, tables, labels, .. } = self;
+        let open = views.get_mut(&view).expect("an open view");
+        let View::Grouped(grouped) = &mut open.view else { return Ok(true) };
+        if grouped.state != State::Opening {
+            return Ok(true);
+        }
+        let (shape, base) = shared.of(&grouped.shape, &grouped.fields, tables);
+        let groups = grouped.tree.groups_mut();
+        grouped.maintained.advance(shape, base, groups, rows_max)?;
+        if !grouped.maintained.is_read(base) {
+            return Ok(false);
+        }
+        if base.arrangement.overflowed {
+            return Err(overflow());
+        }
+        grouped.maintained.complete(shape, base, groups)?;
+        grouped.state = State::Whole;
+        grouped.tree.settle(labels);
+        open.version += 1;
+        Ok(true)
+    }
+
+    /// Reads on for the views that are opening, about so many rows of net positions, between two ticks.
+    ///
+    /// Returns whether one of them is open now.
+    ///
+    /// # Errors
+    /// As [`Self::tick`].
+    pub fn advance(&mut self, rows_max: usize) -> Result<bool> {
+        let Some(view) = self.opening().min() else { return Ok(false) };
+        let done = self.complete(view, rows_max);
+        if done.is_err()
+            && let Some(Open { view: View::Grouped(grouped), version }) = self.views.get_mut(&view)
+        {
+            grouped.break_off();
+            *version += 1;
+            return done.map(|_| true);
+        }
+        done
+    }
+
+    /// The views that do not show anything yet.
+    fn opening(&self) -> impl Iterator<Item = ViewId> {
+        let is_opening = |view: &View| matches!(view, View::Grouped(view) if view.state == State::Opening);
+        self.views.iter().filter(move |(_, open)| is_opening(&open.view)).map(|(&view, _)| view)
+    }
+
+    /// Whether [`Self::advance`] has something to do.
+    pub fn is_opening(&self) -> bool {
+        self.opening().next().is_some()
+    }
+
+    /// Whether a view shows its result; one that [`Self::begin`] returned may not yet.
+    ///
+    /// # Panics
+    /// Where there is no such view.
+    pub fn is_open(&self, view: ViewId) -> bool {
+        match &self.views[&view].view {
+            View::Grouped(view) => view.state != State::Opening,
+            View::Rows(_) => true,
+        }
+    }
+
+    /// Opens a view that is computed beside the ticks: by [`Self::advance`], until [`Self::is_open`].
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn begin(&mut self, spec: &ViewSpec) -> Result<ViewId> {
         let shown = bind(spec, &self.catalog, &self.snapshot)?;
         let parameters = Parameters { currency: spec.currency.clone(), exclude_cash: spec.exclude_cash };
         let view = match kind_of(&spec.view) {
@@ -264,10 +353,9 @@ impl Engine {
         let mut maintained = Maintained::new(spec, &shown, shape, base, snapshot);
         let groups = Groups::new(spec.group_by.len(), shape.columns.len());
         let columns = shape.columns.clone();
-        let mut tree = Tree::new(spec.clone(), columns, shown, groups, Arc::clone(dictionaries));
-        maintained.rebuild(shape, base, tree.groups_mut())?;
-        tree.settle(&self.labels);
-        Ok(Grouped { shape: key, fields, maintained, tree, broken: false })
+        let mut tree = Tree::new(spec.clone(), columns, shown.clone(), groups, Arc::clone(dictionaries));
+        maintained.begin(shape, base, tree.groups_mut());
+        Ok(Grouped { shape: key, fields, maintained, tree, state: State::Opening })
     }
 
     fn open_rows(&mut self, spec: &ViewSpec, parameters: Parameters, shown: Vec<usize>) -> Result<RowView> {
@@ -365,21 +453,37 @@ impl Grouped {
         labels: &Arc<Labels>,
     ) -> (bool, Result<()>) {
         let (shape, base) = shared.of(&self.shape, &self.fields, tables);
-        let rebuild = moved.anew || self.broken || moved.forgotten.contains(&self.shape);
         let groups = self.tree.groups_mut();
+        if self.state == State::Opening {
+            // A sum that leaves 128 bits is told when the view is complete.
+            let restart = moved.anew || moved.forgotten.contains(&self.shape);
+            if restart || self.maintained.update(shape, base, groups, moved.regroup).is_err() {
+                self.maintained.begin(shape, base, groups);
+            }
+            return (false, Ok(()));
+        }
+        let rebuild = moved.anew || self.state == State::Broken || moved.forgotten.contains(&self.shape);
         let done = match base.arrangement.overflowed {
             true => Err(overflow()),
             false if rebuild => self.maintained.rebuild(shape, base, groups),
             false => self.maintained.update(shape, base, groups, moved.regroup),
         };
-        self.broken = done.is_err();
-        if self.broken {
-            // Its numbers are of no epoch: it shows none, and is computed anew at the next tick.
-            groups.hide_all();
-            let missing = Cell { value: NULL, quality: Quality::Missing };
-            groups.set_cells(0, 0, &vec![missing; groups.width()]);
+        match done {
+            Ok(()) => self.state = State::Whole,
+            Err(_) => self.break_off(),
         }
         (self.tree.settle(labels), done)
+    }
+}
+
+impl Grouped {
+    /// Its numbers are of no epoch: it shows none, and is computed anew at the next tick.
+    fn break_off(&mut self) {
+        self.state = State::Broken;
+        let groups = self.tree.groups_mut();
+        groups.hide_all();
+        let missing = Cell { value: NULL, quality: Quality::Missing };
+        groups.set_cells(0, 0, &vec![missing; groups.width()]);
     }
 }
 

@@ -3,9 +3,12 @@
 //! Net positions that were touched are taken back as they were and added as they are; prices that changed
 //! move what is kept by their difference. A line whose group changed moves by the same two steps.
 
+use std::ops::Range;
+
+use hashbrown::HashSet;
 use rayon::prelude::*;
 
-use super::arrangement::Arrangement;
+use super::arrangement::{Arrangement, Bucket};
 use super::broadcast::Broadcasts;
 use super::cells::overflow;
 use super::fields::{Field, Fields};
@@ -27,7 +30,6 @@ use crate::plan::part::Beside;
 use crate::plan::scalar::Scalar;
 use crate::table::Tables;
 use crate::table::snapshot::Snapshot;
-use hashbrown::HashSet;
 
 /// One view: its selection, its levels and what it keeps of them; what it shows stands in [`Groups`].
 pub struct Maintained {
@@ -42,6 +44,8 @@ pub struct Maintained {
     /// Groups whose cells are to be computed, by level.
     dirty: Vec<Dirty>,
     computed: Vec<usize>,
+    /// The pairs below are read; all of them, and those to come, once the view is complete.
+    read_until: Pair,
 }
 
 /// What a view computes: what it shows, sorts and filters by, and what that reads.
@@ -51,6 +55,17 @@ struct Wanted {
     outputs: Vec<Vec<bool>>,
     aggregates: Vec<Vec<bool>>,
 }
+
+/// How lines are added.
+#[derive(Debug, Clone, Copy)]
+struct Adding {
+    sums: Sums,
+    /// What groups are looked up by may have been another value before.
+    regroup: bool,
+}
+
+/// What a pair costs beside its rows, in rows.
+const PAIR_ROWS: usize = 64;
 
 #[derive(Default)]
 struct Dirty {
@@ -149,6 +164,7 @@ impl Maintained {
             stage_of: vec![Vec::new(); shape.parts().count()],
             dirty: (0..levels).map(|_| Dirty::default()).collect(),
             computed: vec![0; levels],
+            read_until: 0,
             fields,
         }
     }
@@ -158,59 +174,103 @@ impl Maintained {
     /// # Errors
     /// `Data` where a sum leaves 128 bits.
     pub fn rebuild(&mut self, shape: &Shape, base: Base, groups: &mut Groups) -> Result<()> {
+        self.begin(shape, base, groups);
+        self.advance(shape, base, groups, usize::MAX)?;
+        self.complete(shape, base, groups)
+    }
+
+    /// Starts to compute the view from the net positions, pair by pair.
+    ///
+    /// Between [`Self::advance`] and the next one [`Self::update`] may bring it to a new epoch.
+    pub fn begin(&mut self, shape: &Shape, base: Base, groups: &mut Groups) {
         groups.hide_all();
         self.fields.forget();
         self.computed.fill(0);
         self.make_stages(shape, base);
+        self.read_until = 0;
+        self.fields.count_directions(&self.selection, base);
+    }
+
+    /// Whether all net positions are read; [`Self::complete`] follows.
+    pub fn is_read(&self, base: Base) -> bool {
+        self.read_until as usize >= base.arrangement.slots().len()
+    }
+
+    /// Reads the net positions of some more pairs: of about so many rows.
+    ///
+    /// # Errors
+    /// As [`Self::rebuild`].
+    pub fn advance(&mut self, shape: &Shape, base: Base, groups: &mut Groups, rows_max: usize) -> Result<()> {
+        let slots = base.arrangement.slots();
+        let mut work = 0usize;
+        let mut until = self.read_until;
+        while (until as usize) < slots.len() && work < rows_max {
+            work = work.saturating_add(PAIR_ROWS + self.selection.rows_about(&slots[until as usize]));
+            until += 1;
+        }
+        let pairs = self.read_until..until;
+        self.read_until = until;
         if self.fields.by_direction() {
-            self.fields.count_directions(&self.selection, base);
-            self.add_all(shape, base, groups, &|_| true, &|_| true)?;
-        } else {
-            self.place_all(base, groups);
-            self.keep_all(shape, base, groups)?;
-            let by_lines = |stage: &Stage| stage.is_read() && !is_kept_whole(stage, shape);
-            let relevant: Option<HashSet<Datum>> = {
-                let mut relevant = Some(HashSet::new());
-                for stage in self.stages.iter().filter(|stage| by_lines(stage)) {
-                    match (&mut relevant, stage.relevant()) {
-                        (Some(all), Some(of)) => all.extend(&of.instruments),
-                        _ => relevant = None,
-                    }
-                }
-                relevant
-            };
-            let has = |pair: Pair| {
-                relevant.as_ref().is_none_or(|all| all.contains(&Datum::from(base.pairs.instrument(pair))))
-            };
-            if relevant.as_ref().is_none_or(|all| !all.is_empty()) {
-                self.add_all(shape, base, groups, &has, &by_lines)?;
+            return self.add_rows(shape, base, groups, pairs, &|_| true, &|_| true);
+        }
+        self.place(base, groups, pairs.clone());
+        self.keep(shape, base, groups, pairs.clone())?;
+        let by_lines = |stage: &Stage| stage.is_read() && !is_kept_whole(stage, shape);
+        let mut relevant: Option<HashSet<Datum>> = Some(HashSet::new());
+        for stage in self.stages.iter().filter(|stage| by_lines(stage)) {
+            match (&mut relevant, stage.relevant()) {
+                (Some(all), Some(of)) => all.extend(&of.instruments),
+                _ => relevant = None,
             }
         }
+        let has = |pair: Pair| {
+            relevant.as_ref().is_none_or(|all| all.contains(&Datum::from(base.pairs.instrument(pair))))
+        };
+        self.add_rows(shape, base, groups, pairs.clone(), &has, &by_lines)?;
         let Maintained { stages, fields, selection, .. } = self;
-        let rows = fields.placed().map(|placed| RowsOf {
-            selection,
-            placed,
-            base,
-            groups: groups.levels[fields.depth()].len(),
-        });
-        for stage in stages.iter_mut() {
-            stage.sum_up(shape.part(stage.part), rows)?;
+        if stages.iter().any(Stage::is_spread) {
+            let rows = RowsOf::new(selection, fields, groups, base, pairs.end);
+            for stage in stages.iter_mut().filter(|stage| stage.is_spread()) {
+                stage.read(shape.part(stage.part), rows, pairs.clone())?;
+            }
         }
+        Ok(())
+    }
+
+    /// Turns what was read into what is shown, at the prices of the epoch.
+    ///
+    /// # Errors
+    /// As [`Self::rebuild`].
+    pub fn complete(&mut self, shape: &Shape, base: Base, groups: &mut Groups) -> Result<()> {
+        assert!(self.is_read(base), "a view is complete once all is read");
+        for stage in &mut self.stages {
+            stage.sum_up(shape.part(stage.part))?;
+        }
+        self.read_until = Pair::MAX;
         self.finish(shape, groups)
     }
 
-    /// Brings the view to the new epoch. The shape follows the prices already.
+    /// Brings the view to the new epoch, or what of it is read so far. The shape follows the prices already.
     ///
     /// # Errors
     /// `Data` where a sum leaves 128 bits; the view has to be rebuilt then.
     pub fn update(&mut self, shape: &Shape, base: Base, groups: &mut Groups, regroup: bool) -> Result<()> {
-        for stage in self.stages.iter_mut().filter(|stage| !stage.is_spread()) {
-            stage.reprice(shape.part(stage.part), None)?;
+        let is_whole = self.read_until == Pair::MAX;
+        if !is_whole && regroup {
+            self.begin(shape, base, groups);
+            return Ok(());
+        }
+        if is_whole {
+            for stage in self.stages.iter_mut().filter(|stage| !stage.is_spread()) {
+                stage.reprice(shape.part(stage.part), None)?;
+            }
         }
         let mut lines = Lines::new(base.arrangement.summed().len());
         let touched = &base.arrangement.touched;
         let selection = &self.selection;
-        for bucket in touched.buckets.iter().filter(|bucket| selection.has_account(bucket.account)) {
+        let is_touched =
+            |bucket: &&Bucket| bucket.pair < self.read_until && selection.has_account(bucket.account);
+        for bucket in touched.buckets.iter().filter(is_touched) {
             let is_of = |coordinate| selection.has_coordinate(coordinate, base);
             if selection.has_pair(bucket.pair, Side::Before, base) {
                 lines.begin();
@@ -230,25 +290,27 @@ impl Maintained {
             self.fields.forget();
         }
         if !lines.is_empty() {
-            let all = |_: &Stage| true;
             let finest = self.fields.groups_of(&lines, base, groups, regroup);
             self.count(&lines, &finest, base, groups);
-            if self.add(shape, &lines, finest, base, groups, Sums::Now, regroup, &all)? == Added::Outgrown {
-                return self.rebuild(shape, base, groups);
+            let adding = Adding { sums: if is_whole { Sums::Now } else { Sums::Later }, regroup };
+            if self.add(shape, &lines, finest, base, groups, adding, &|_| true)? == Added::Outgrown {
+                match is_whole {
+                    true => return self.rebuild(shape, base, groups),
+                    false => self.begin(shape, base, groups),
+                }
             }
         }
         if self.stages.iter().any(Stage::is_spread) {
             if regroup {
-                self.place_all(base, groups);
+                self.place(base, groups, 0..base.arrangement.slots().len() as Pair);
             }
-            let Maintained { stages, fields, selection, .. } = self;
-            let placed = fields.placed().expect("what reads rows has their groups");
-            let rows = RowsOf { selection, placed, base, groups: groups.levels[fields.depth()].len() };
+            let Maintained { stages, fields, selection, read_until, .. } = self;
+            let rows = RowsOf::new(selection, fields, groups, base, *read_until);
             for stage in stages.iter_mut().filter(|stage| stage.is_spread()) {
                 stage.reprice(shape.part(stage.part), Some(rows))?;
             }
         }
-        self.finish(shape, groups)
+        if is_whole { self.finish(shape, groups) } else { Ok(()) }
     }
 
     /// One stage for each part and each way in which levels net lines.
@@ -322,11 +384,12 @@ impl Maintained {
         Some(Relevant { kept, key, instruments })
     }
 
-    /// Finds the group of every row.
-    fn place_all(&mut self, base: Base, groups: &mut Groups) {
+    /// Finds the group of every row of some pairs.
+    fn place(&mut self, base: Base, groups: &mut Groups, pairs: Range<Pair>) {
         let Maintained { fields, selection, .. } = self;
-        for (pair, slot) in base.arrangement.slots().iter().enumerate() {
-            if slot.is_empty() || !selection.has_pair(pair as Pair, Side::After, base) {
+        for pair in pairs {
+            let slot = &base.arrangement.slots()[pair as usize];
+            if slot.is_empty() || !selection.has_pair(pair, Side::After, base) {
                 continue;
             }
             let mut place = |row: usize| {
@@ -339,9 +402,9 @@ impl Maintained {
         }
     }
 
-    /// Counts the legs of all groups, and adds up what is kept of all rows, where both can be told column
-    /// by column.
-    fn keep_all(&mut self, shape: &Shape, base: Base, groups: &mut Groups) -> Result<()> {
+    /// Counts the legs of the groups of some pairs, and adds up what is kept of all their rows, where that can
+    /// be told column by column.
+    fn keep(&mut self, shape: &Shape, base: Base, groups: &mut Groups, pairs: Range<Pair>) -> Result<()> {
         struct Kept {
             pair: Pair,
             places: Vec<GroupId>,
@@ -392,8 +455,7 @@ impl Maintained {
             }
             Ok(Some(Kept { pair, places, legs: counted, stages: all }))
         };
-        let pairs = base.arrangement.slots().len() as Pair;
-        let kept: Vec<Option<Kept>> = (0..pairs).into_par_iter().map(of_pair).collect::<Result<_>>()?;
+        let kept: Vec<Option<Kept>> = pairs.into_par_iter().map(of_pair).collect::<Result<_>>()?;
         for Kept { pair, places, legs, stages: all } in kept.into_iter().flatten() {
             for (&group, &legs) in places.iter().zip(&legs) {
                 groups.count(depth, group, legs);
@@ -414,20 +476,21 @@ impl Maintained {
     }
 
     /// Adds all rows of some pairs to some stages, line by line, sums to be computed later.
-    fn add_all(
+    fn add_rows(
         &mut self,
         shape: &Shape,
         base: Base,
         groups: &mut Groups,
+        pairs: Range<Pair>,
         has: &dyn Fn(Pair) -> bool,
         to: &dyn Fn(&Stage) -> bool,
     ) -> Result<()> {
         /// Lines that are added in one go.
         const LINES: usize = 8_192;
         let mut lines = Lines::new(base.arrangement.summed().len());
-        let slots = base.arrangement.slots();
-        for (pair, slot) in slots.iter().enumerate() {
-            let pair = pair as Pair;
+        let last_pair = pairs.end;
+        for pair in pairs {
+            let slot = &base.arrangement.slots()[pair as usize];
             if !slot.is_empty() && has(pair) && self.selection.has_pair(pair, Side::After, base) {
                 let rows = match self.selection.rows(slot, base) {
                     None => (0..slot.len() as u32).collect(),
@@ -455,12 +518,13 @@ impl Maintained {
                     lines.push(account, slot.coordinate(row), Side::After, sums);
                 }
             }
-            if lines.len() >= LINES || pair as usize + 1 == slots.len() {
+            if lines.len() >= LINES || pair + 1 == last_pair {
                 let finest = self.fields.groups_of(&lines, base, groups, false);
                 if self.fields.by_direction() {
                     self.count(&lines, &finest, base, groups);
                 }
-                let added = self.add(shape, &lines, finest, base, groups, Sums::Later, false, to)?;
+                let adding = Adding { sums: Sums::Later, regroup: false };
+                let added = self.add(shape, &lines, finest, base, groups, adding, to)?;
                 assert_eq!(added, Added::Done, "all that is present was looked for");
                 lines.clear();
             }
@@ -481,8 +545,6 @@ impl Maintained {
     }
 
     /// Adds lines, each in the group of its side, to some stages.
-    ///
-    /// `regroup` says that what groups are looked up by may have been another value before.
     #[allow(clippy::too_many_arguments)]
     fn add(
         &mut self,
@@ -491,8 +553,7 @@ impl Maintained {
         finest: Vec<GroupId>,
         base: Base,
         groups: &mut Groups,
-        sums: Sums,
-        regroup: bool,
+        Adding { sums, regroup }: Adding,
         to: &dyn Fn(&Stage) -> bool,
     ) -> Result<Added> {
         let Maintained { stages, fields, .. } = self;

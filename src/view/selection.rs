@@ -68,6 +68,11 @@ impl Selection {
         self.portfolios.as_ref().is_none_or(|portfolios| portfolios.contains(&portfolio()))
     }
 
+    /// About how many rows of a pair [`Self::rows`] visits.
+    pub fn rows_about(&self, slot: &Slot) -> usize {
+        self.accounts.as_ref().map_or(slot.len(), |accounts| slot.len().min(8 * accounts.chosen.len()))
+    }
+
     /// The rows of a pair that the view has, or `None` for all of them; the pair's instrument is not asked.
     pub fn rows(&self, slot: &Slot, base: Base) -> Option<Vec<u32>> {
         let mut rows: Vec<u32> = match &self.accounts {

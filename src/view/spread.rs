@@ -6,12 +6,14 @@
 //! back and added at the prices before, so that the move of prices then applies to the rows as they are.
 //! Cost: a line O(terms); a price O(rows of its pair · terms that read it), on as many cores as there are.
 
+use std::ops::Range;
+
 use hashbrown::{HashMap, HashSet};
 use rayon::prelude::*;
 
 use super::cells::overflow;
-use super::fields::Placed;
-use super::groups::GroupId;
+use super::fields::{Fields, Placed};
+use super::groups::{GroupId, Groups};
 use super::lines::Side;
 use super::maintained::Base;
 use super::pair::Pair;
@@ -58,6 +60,23 @@ pub struct RowsOf<'a> {
     pub base: Base<'a>,
     /// Groups there are.
     pub groups: usize,
+    /// The pairs below are those whose rows count.
+    pub pairs: Pair,
+}
+
+impl<'a> RowsOf<'a> {
+    /// # Panics
+    /// Where groups depend on a direction.
+    pub fn new(
+        selection: &'a Selection,
+        fields: &'a Fields,
+        groups: &Groups,
+        base: Base<'a>,
+        pairs: Pair,
+    ) -> RowsOf<'a> {
+        let placed = fields.placed().expect("what reads rows has their groups");
+        RowsOf { selection, placed, base, groups: groups.levels[fields.depth()].len(), pairs }
+    }
 }
 
 /// What rows are multiplied by.
@@ -89,19 +108,16 @@ impl Spread {
         &self.terms
     }
 
-    /// Computes all aggregates from the rows.
+    /// Adds the rows of some pairs, at the prices of the epoch.
     ///
     /// # Errors
     /// `Data` where a sum leaves 128 bits; the same goes for the functions below.
-    pub fn sum_up(&mut self, priced: Pricing, rows: RowsOf) -> Result<()> {
-        self.values.iter_mut().for_each(Vec::clear);
+    pub fn read(&mut self, priced: Pricing, rows: RowsOf, pairs: Range<Pair>) -> Result<()> {
         self.make_room(rows.groups);
-        self.gone.clear();
-        self.touched.all = true;
-        self.all_gone = true;
-        let pairs = (0..rows.base.arrangement.slots().len() as Pair).collect::<Vec<_>>();
+        let pairs: Vec<Pair> = pairs.collect();
         self.pass(priced, rows, By::Value, &pairs)?;
-        self.find_extremes(priced, rows);
+        self.touched.all = true;
+        self.add_best(priced, rows, &pairs);
         Ok(())
     }
 
@@ -158,7 +174,7 @@ impl Spread {
     /// Moves the aggregates to the prices of the epoch; the rows are those after it.
     pub fn reprice(&mut self, priced: Pricing, rows: RowsOf) -> Result<()> {
         self.make_room(rows.groups);
-        let slots = rows.base.arrangement.slots().len();
+        let slots = rows.base.arrangement.slots().len().min(rows.pairs as usize);
         let sums = || self.terms.iter().filter(|terms| !terms.sums.is_empty());
         let moved: Vec<Pair> = if sums().any(|terms| priced.dense(terms.g).is_some()) {
             (0..slots as Pair).collect()
@@ -189,7 +205,7 @@ impl Spread {
             if factors.iter().zip(terms).all(|(&factor, terms)| factor == 0 || terms.sums.is_empty()) {
                 return true;
             }
-            let RowsOf { selection, placed, base, groups } = rows;
+            let RowsOf { selection, placed, base, groups, .. } = rows;
             if !selection.has_pair(pair, Side::After, base) {
                 return true;
             }
@@ -252,7 +268,7 @@ impl Spread {
                 continue;
             }
             for step in priced.moves(terms.g) {
-                if !rows.selection.has_pair(step.pair, Side::After, rows.base) {
+                if step.pair >= rows.pairs || !rows.selection.has_pair(step.pair, Side::After, rows.base) {
                     continue;
                 }
                 let Some(of) = SlotRows::new(step.pair, rows.selection, rows.placed, rows.base) else {
@@ -288,45 +304,55 @@ impl Spread {
                 }
             }
         };
-        let RowsOf { selection, placed, base, groups } = rows;
-        if !all {
-            clear(values, &mut gone.iter().map(|(group, _)| *group));
-            touched.groups.extend(gone.iter().map(|(group, _)| *group));
-            for (pair, slot) in base.arrangement.slots().iter().enumerate() {
-                let pair = pair as Pair;
-                for &(group, account) in &gone {
-                    let own = |row: &usize| {
-                        let coordinate = slot.coordinate(*row);
-                        selection.has_coordinate(coordinate, base)
-                            && placed.group(coordinate, account) == group
-                    };
-                    for row in slot.rows_of(account).filter(own) {
-                        if !selection.has_pair(pair, Side::After, base) {
-                            continue;
-                        }
-                        for terms in &terms {
-                            let g = priced.values(terms.g)[pair as usize];
-                            for term in &terms.extremes {
-                                if forms[term.kept].value(&|place| slot.sums()[place].get(row)) != 0 {
-                                    let value = &mut values[term.aggregate][group as usize];
-                                    *value = aggregates[term.aggregate].better(*value, g);
-                                }
+        let RowsOf { selection, placed, base, groups, pairs } = rows;
+        if all {
+            clear(values, &mut (0..groups as GroupId));
+            let pairs: Vec<Pair> = (0..pairs.min(base.arrangement.slots().len() as Pair)).collect();
+            self.add_best(priced, rows, &pairs);
+            return;
+        }
+        clear(values, &mut gone.iter().map(|(group, _)| *group));
+        touched.groups.extend(gone.iter().map(|(group, _)| *group));
+        for (pair, slot) in base.arrangement.slots().iter().enumerate().take(pairs as usize) {
+            let pair = pair as Pair;
+            for &(group, account) in &gone {
+                let own = |row: &usize| {
+                    let coordinate = slot.coordinate(*row);
+                    selection.has_coordinate(coordinate, base) && placed.group(coordinate, account) == group
+                };
+                for row in slot.rows_of(account).filter(own) {
+                    if !selection.has_pair(pair, Side::After, base) {
+                        continue;
+                    }
+                    for terms in &terms {
+                        let g = priced.values(terms.g)[pair as usize];
+                        for term in &terms.extremes {
+                            if forms[term.kept].value(&|place| slot.sums()[place].get(row)) != 0 {
+                                let value = &mut values[term.aggregate][group as usize];
+                                *value = aggregates[term.aggregate].better(*value, g);
                             }
                         }
                     }
                 }
             }
+        }
+    }
+
+    /// Lets what is present with some pairs count among the least and greatest values.
+    fn add_best(&mut self, priced: Pricing, rows: RowsOf, pairs: &[Pair]) {
+        let Spread { terms, forms, values, aggregates, .. } = self;
+        let terms: Vec<&Terms> = terms.iter().filter(|terms| !terms.extremes.is_empty()).collect();
+        if terms.is_empty() {
             return;
         }
-        clear(values, &mut (0..groups as GroupId));
-        let pairs: Vec<Pair> = (0..base.arrangement.slots().len() as Pair).collect();
+        let RowsOf { selection, placed, base, groups, .. } = rows;
         let best = |values: &mut [Vec<Datum>], pair: Pair| {
             let known = |terms: &&&Terms| priced.values(terms.g)[pair as usize] != NULL;
             if !terms.iter().any(|terms| known(&terms)) || !selection.has_pair(pair, Side::After, base) {
                 return;
             }
             let Some(of) = SlotRows::new(pair, selection, placed, base) else { return };
-            for terms in terms.iter().filter(|terms| known(terms)) {
+            for terms in terms.iter().filter(known) {
                 let g = priced.values(terms.g)[pair as usize];
                 for term in &terms.extremes {
                     let (values, aggregate) = (&mut values[term.aggregate], aggregates[term.aggregate]);

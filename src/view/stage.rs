@@ -209,11 +209,19 @@ impl Stage {
         cells.keep(priced, group, pair, kept.iter().copied())
     }
 
-    /// Computes all aggregates.
-    pub fn sum_up(&mut self, priced: Pricing, rows: Option<RowsOf>) -> Result<()> {
+    /// Adds the rows of some pairs, where it reads net positions.
+    pub fn read(&mut self, priced: Pricing, rows: RowsOf, pairs: Range<Pair>) -> Result<()> {
+        match &mut self.store {
+            Store::Cells(_) => Ok(()),
+            Store::Spread(spread) => spread.read(priced, rows, pairs),
+        }
+    }
+
+    /// Computes all aggregates from what is kept.
+    pub fn sum_up(&mut self, priced: Pricing) -> Result<()> {
         match &mut self.store {
             Store::Cells(cells) => cells.sum_up(priced),
-            Store::Spread(spread) => spread.sum_up(priced, rows.expect("rows have their groups")),
+            Store::Spread(_) => Ok(()),
         }
     }
 
