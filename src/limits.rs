@@ -43,6 +43,11 @@ pub const SESSION_GRACE_MS: u64 = 60_000;
 pub const HEARTBEAT_MS: u64 = 5_000;
 /// Silence after which a peer is dead.
 pub const SILENCE_MS_MAX: u64 = 15_000;
+/// Rows of net positions that are read in one go for a view that opens: about 5 ms, so that a tick that
+/// falls due meanwhile is hardly late.
+pub const OPENING_ROWS: usize = 400_000;
+/// Compiled views that nobody has open and that are kept for whoever opens them next.
+pub const SHAPES_IDLE_MAX: usize = 32;
 /// The longest a change waits for its tick.
 pub const TICK_WINDOW_MS: u64 = 100;
 /// Rows that may come, go or move in one patch; beyond it a snapshot is cheaper to apply.

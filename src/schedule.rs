@@ -287,7 +287,6 @@ impl Engine {
         {
             grouped.break_off();
             *version += 1;
-            return done.map(|_| true);
         }
         done
     }

@@ -193,8 +193,9 @@ impl<E: Ticking> Desk<E> {
     async fn run(mut self, mut messages: mpsc::Receiver<Message>) {
         loop {
             self.tick();
+            self.advance();
             self.look_after();
-            let wait_us = self.wait_us(clock::now());
+            let wait_us = if self.engine.is_opening() { 0 } else { self.wait_us(clock::now()) };
             match timeout(wait_us, messages.recv()).await {
                 None => {}
                 Some(None | Some(Message::ShutDown)) => break,
@@ -259,6 +260,22 @@ impl<E: Ticking> Desk<E> {
             (true, false) => self.pace.worked(start, end),
             (false, false) => self.pace.idle(end),
         }
+    }
+
+    /// Works on views that are opening, a little between any two ticks, and shows those that are done.
+    fn advance(&mut self) {
+        if !self.engine.is_opening() {
+            return;
+        }
+        match self.engine.advance() {
+            Ok(false) => return,
+            Ok(true) => {}
+            Err(error) => tracing::error!(%error, "a view cannot be computed; it shows no numbers"),
+        }
+        let now = clock::now();
+        let lag_ms = self.lag_ms(now);
+        self.sessions.publish(&mut turn(&mut self.engine, &mut self.sockets, now, lag_ms));
+        self.give_up_full();
     }
 
     /// Time since everything that had arrived was on its way.

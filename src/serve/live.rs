@@ -13,7 +13,7 @@ use crate::datum::{Datum, NULL};
 use crate::dictionary::{Code, Dictionaries};
 use crate::error::Result;
 use crate::ingest::source::{Progress, Source};
-use crate::limits::CUT_RECORDS_MAX;
+use crate::limits::{CUT_RECORDS_MAX, OPENING_ROWS};
 use crate::plan::bind::{GROUP_FIELDS, VIEWS, default_group_by, doc, row_doc, row_title, title};
 use crate::schedule::Engine;
 use crate::table::partition::Row;
@@ -81,8 +81,12 @@ fn view_measures(engine: &mut Engine, name: &str, kind: Kind) -> Result<Vec<cata
 
 impl Views for Live {
     fn open(&mut self, spec: &ViewSpec) -> Result<ViewHandle> {
-        let view = self.engine.open(spec)?;
+        let view = self.engine.begin(spec)?;
         Ok(ViewHandle(view))
+    }
+
+    fn is_open(&self, view: ViewHandle) -> bool {
+        self.engine.is_open(view.0)
     }
 
     fn close(&mut self, view: ViewHandle) {
@@ -214,6 +218,14 @@ impl Ticking for Live {
         let us = |from: Timestamp, to: Timestamp| (to - from).max(0) as u64;
         let stages_us = vec![("cut", us(start, taken)), ("evaluate", us(taken, clock::now()))];
         Ok(Tick { changed: changed || became_ready, more, stages_us })
+    }
+
+    fn is_opening(&self) -> bool {
+        self.engine.is_opening()
+    }
+
+    fn advance(&mut self) -> Result<bool> {
+        self.engine.advance(OPENING_ROWS)
     }
 
     fn gauges(&self, _: Timestamp) -> Gauges {

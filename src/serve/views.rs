@@ -17,7 +17,8 @@ pub struct ViewHandle(pub u64);
 
 /// Views of one engine, all at the same epoch.
 pub trait Views {
-    /// Opens a view and computes its first result. The server opens equal specifications once.
+    /// Opens a view; its first result stands at once or once [`Self::is_open`] says so. The server opens
+    /// equal specifications once.
     ///
     /// # Errors
     /// `Invalid` with a reject code of the protocol for what the specification names and the engine
@@ -31,6 +32,12 @@ pub trait Views {
     fn open_sql(&mut self, sql: &str) -> Result<ViewHandle> {
         let _ = sql;
         Err(Error::unsupported("this server keeps no views of ad-hoc SQL"))
+    }
+
+    /// Whether a view shows its result: one that was just opened may be computed beside the ticks first.
+    fn is_open(&self, view: ViewHandle) -> bool {
+        let _ = view;
+        true
     }
 
     /// Lets a view go. It is not asked for again.
@@ -95,6 +102,19 @@ pub trait Ticking: Views {
     /// # Errors
     /// Where a source is broken; the state is the one before.
     fn tick(&mut self, now: Timestamp) -> Result<Tick>;
+
+    /// Whether a view waits for [`Self::advance`].
+    fn is_opening(&self) -> bool {
+        false
+    }
+
+    /// Works on the views that are opening, for some milliseconds; returns whether one is open now.
+    ///
+    /// # Errors
+    /// Where one cannot be computed; it is open then, and shows that.
+    fn advance(&mut self) -> Result<bool> {
+        Ok(false)
+    }
 
     /// Numbers for the metrics, asked for once a second.
     fn gauges(&self, now: Timestamp) -> Gauges;

@@ -188,7 +188,6 @@ impl Maintained {
         self.computed.fill(0);
         self.make_stages(shape, base);
         self.read_until = 0;
-        self.fields.count_directions(&self.selection, base);
     }
 
     /// Whether all net positions are read; [`Self::complete`] follows.
@@ -202,6 +201,16 @@ impl Maintained {
     /// As [`Self::rebuild`].
     pub fn advance(&mut self, shape: &Shape, base: Base, groups: &mut Groups, rows_max: usize) -> Result<()> {
         let slots = base.arrangement.slots();
+        if self.fields.by_direction() {
+            // A direction is the sign of a net over all pairs of an instrument: these are read together.
+            self.fields.count_directions(&self.selection, base);
+            let pairs = 0..slots.len() as Pair;
+            self.read_until = pairs.end;
+            if self.add_rows(shape, base, groups, pairs, &|_| true, &|_| true)? == Added::Outgrown {
+                self.begin(shape, base, groups);
+            }
+            return Ok(());
+        }
         let mut work = 0usize;
         let mut until = self.read_until;
         while (until as usize) < slots.len() && work < rows_max {
@@ -210,9 +219,6 @@ impl Maintained {
         }
         let pairs = self.read_until..until;
         self.read_until = until;
-        if self.fields.by_direction() {
-            return self.add_rows(shape, base, groups, pairs, &|_| true, &|_| true);
-        }
         self.place(base, groups, pairs.clone());
         self.keep(shape, base, groups, pairs.clone())?;
         let by_lines = |stage: &Stage| stage.is_read() && !is_kept_whole(stage, shape);
@@ -226,7 +232,10 @@ impl Maintained {
         let has = |pair: Pair| {
             relevant.as_ref().is_none_or(|all| all.contains(&Datum::from(base.pairs.instrument(pair))))
         };
-        self.add_rows(shape, base, groups, pairs.clone(), &has, &by_lines)?;
+        if self.add_rows(shape, base, groups, pairs.clone(), &has, &by_lines)? == Added::Outgrown {
+            self.begin(shape, base, groups);
+            return Ok(());
+        }
         let Maintained { stages, fields, selection, .. } = self;
         if stages.iter().any(Stage::is_spread) {
             let rows = RowsOf::new(selection, fields, groups, base, pairs.end);
@@ -256,10 +265,6 @@ impl Maintained {
     /// `Data` where a sum leaves 128 bits; the view has to be rebuilt then.
     pub fn update(&mut self, shape: &Shape, base: Base, groups: &mut Groups, regroup: bool) -> Result<()> {
         let is_whole = self.read_until == Pair::MAX;
-        if !is_whole && regroup {
-            self.begin(shape, base, groups);
-            return Ok(());
-        }
         if is_whole {
             for stage in self.stages.iter_mut().filter(|stage| !stage.is_spread()) {
                 stage.reprice(shape.part(stage.part), None)?;
@@ -302,7 +307,8 @@ impl Maintained {
         }
         if self.stages.iter().any(Stage::is_spread) {
             if regroup {
-                self.place(base, groups, 0..base.arrangement.slots().len() as Pair);
+                let pairs = base.arrangement.slots().len() as Pair;
+                self.place(base, groups, 0..pairs.min(self.read_until));
             }
             let Maintained { stages, fields, selection, read_until, .. } = self;
             let rows = RowsOf::new(selection, fields, groups, base, *read_until);
@@ -484,7 +490,7 @@ impl Maintained {
         pairs: Range<Pair>,
         has: &dyn Fn(Pair) -> bool,
         to: &dyn Fn(&Stage) -> bool,
-    ) -> Result<()> {
+    ) -> Result<Added> {
         /// Lines that are added in one go.
         const LINES: usize = 8_192;
         let mut lines = Lines::new(base.arrangement.summed().len());
@@ -525,11 +531,13 @@ impl Maintained {
                 }
                 let adding = Adding { sums: Sums::Later, regroup: false };
                 let added = self.add(shape, &lines, finest, base, groups, adding, to)?;
-                assert_eq!(added, Added::Done, "all that is present was looked for");
+                if added == Added::Outgrown {
+                    return Ok(Added::Outgrown);
+                }
                 lines.clear();
             }
         }
-        Ok(())
+        Ok(Added::Done)
     }
 
     /// Counts the legs of groups at the deepest level.

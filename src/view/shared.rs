@@ -18,6 +18,7 @@ use super::shape::Shape;
 use crate::datum::Datum;
 use crate::dictionary::{Code, Dictionaries};
 use crate::error::Result;
+use crate::limits::SHAPES_IDLE_MAX;
 use crate::plan::catalog::{Catalog, Parameters};
 use crate::schema::{Schema, TableId};
 use crate::table::snapshot::Snapshot;
@@ -41,6 +42,8 @@ pub struct Shared {
     pairs: Pairs,
     arrangements: HashMap<Fields, Arrangement>,
     shapes: HashMap<ShapeKey, Shape>,
+    /// Compiled views that nobody has open, without values, the one that was closed last at the end.
+    idle: Vec<(ShapeKey, Shape)>,
     /// What row-level views look up, by reporting currency.
     lookups: HashMap<String, Lookups>,
 }
@@ -66,6 +69,7 @@ impl Shared {
             pairs: Pairs::default(),
             arrangements: HashMap::from_iter([(Fields::new(), Arrangement::new(&legs.columns, &[]))]),
             shapes: HashMap::new(),
+            idle: Vec::new(),
             lookups: HashMap::new(),
             legs,
         })
@@ -155,8 +159,13 @@ impl Shared {
         }
         let relations = self.broadcasts.get_mut(&key.1.currency).expect("it was just made");
         if !self.shapes.contains_key(key) {
-            let columns = &self.legs.columns;
-            let shape = Shape::new(&key.0, &key.1, catalog, columns, relations, &snapshot.dictionaries)?;
+            let shape = match self.idle.iter().position(|(idle, _)| idle == key) {
+                Some(at) => self.idle.remove(at).1,
+                None => {
+                    let columns = &self.legs.columns;
+                    Shape::new(&key.0, &key.1, catalog, columns, relations, &snapshot.dictionaries)?
+                }
+            };
             shape.relations().for_each(|relation| relations.need(relation, tables, snapshot));
             self.shapes.insert(key.clone(), shape);
         }
@@ -201,14 +210,18 @@ impl Shared {
         Ok(())
     }
 
-    /// Lets go of what no view reads any more.
+    /// Lets go of what no view reads any more; compiled views are kept for a while.
     pub fn release(
         &mut self,
         shape: &dyn Fn(&ShapeKey) -> bool,
         read: &dyn Fn(&Fields) -> bool,
         currency: &dyn Fn(&str) -> bool,
     ) {
-        self.shapes.retain(|key, _| shape(key));
+        for (key, mut closed) in self.shapes.extract_if(|key, _| !shape(key)) {
+            closed.forget();
+            self.idle.push((key, closed));
+        }
+        self.idle.drain(..self.idle.len().saturating_sub(SHAPES_IDLE_MAX));
         self.arrangements.retain(|fields, _| fields.is_empty() || read(fields));
         self.lookups.retain(|known, _| currency(known));
         self.broadcasts.retain(|known, _| known == LEGS_CURRENCY || currency(known));

@@ -119,3 +119,59 @@ fn v1_the_market_is_its_recomputation() {
         engine.tick(now, cut).unwrap();
     }
 }
+
+/// Views that are opened while the market goes on: at every epoch some read on, none is ahead of the others.
+#[test]
+fn v3_a_view_opened_beside_the_ticks_is_its_recomputation() {
+    let mut engine = Engine::new();
+    let start = 1_767_623_400_000_000;
+    let config = MarketConfig {
+        accounts: 6,
+        holdings_per_account: 25,
+        orders_per_account: 40,
+        instruments: 40,
+        prices_per_second: 60,
+        orders_per_second: 60,
+        fx_per_second: 1,
+        day_length_s: 60,
+        start,
+        ..MarketConfig::default()
+    };
+    let mut market = Market::new(config, engine.schema(), Arc::clone(engine.dictionaries()));
+    while !{
+        let cut = market.cut(start, 10_000).unwrap();
+        let ready = cut.caught_up;
+        engine.tick(start, cut).unwrap();
+        ready
+    } {}
+    let mut short = spec(&["sector", "account_id"]);
+    short.columns = Some(["mv_current", "weight_current", "price_time_min"].map(str::to_owned).to_vec());
+    let specs = [
+        spec(&["sector"]),
+        spec(&["account_id"]),
+        short,
+        spec(&["region", "account_id", "currency"]),
+        spec(&["long_short"]),
+        spec(&["account_id", "side"]),
+        ViewSpec { view: "cash_only".to_owned(), ..spec(&["account_id", "currency"]) },
+    ];
+    let mut oracle = Oracle::new(engine.schema(), 1);
+    let mut opened = 0;
+    let mut views: Vec<u64> = Vec::new();
+    for tick in 0..80 {
+        if tick % 40 == 0 {
+            views.drain(..).for_each(|view| engine.close(view));
+            views.extend(specs.iter().map(|spec| engine.begin(spec).unwrap()));
+        }
+        let now = start + (tick + 1) * 2_500_000;
+        let cut = market.cut(now, 100_000).unwrap();
+        engine.tick(now, cut).unwrap();
+        for _ in 0..3 {
+            opened += usize::from(engine.advance(1_000).unwrap());
+        }
+        let all: Vec<_> = views.iter().copied().zip(&specs).collect();
+        let open: Vec<_> = all.into_iter().filter(|(view, _)| engine.is_open(*view)).collect();
+        check(&engine, &open, &mut oracle);
+    }
+    assert_eq!(opened, 2 * specs.len(), "every view opened, each time");
+}

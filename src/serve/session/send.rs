@@ -34,6 +34,7 @@ impl Sessions {
                 let (Some(handle), true) = (view.handle, room >= FRAMES_A_VIEW) else { continue };
                 let version = turn.views.version(handle);
                 match &view.held {
+                    _ if view.snapshot_due && !turn.views.is_open(handle) => continue,
                     _ if view.snapshot_due => alone.push((id, number)),
                     _ if !view.takes_patch() => continue,
                     Held::Shared(state) if self.windows.key(*state).version != version => {
@@ -82,6 +83,9 @@ impl Sessions {
             return;
         }
         if view.snapshot_due {
+            if !turn.views.is_open(handle) {
+                return;
+            }
             self.send_snapshot(reader, socket, handle, turn);
         } else if view.takes_patch() {
             match view.held {
