@@ -4,7 +4,9 @@
 //! open view to a new epoch at each tick. The engine has no thread, clock or socket of its own.
 //!
 //! Invariants:
-//! - From [`schema`] to [`diff`]: no I/O, no clock, no spawn.
+//! - From [`schema`] to [`diff`]: no I/O, no clock, no spawn. Long passes are shared out in the thread pool
+//!   (`rayon`) that the caller runs them in, and have ended when the call returns; how many cores took part
+//!   leaves no trace in a result.
 //! - Only the engine writes tables. Readers hold snapshots.
 //! - Work happens at ticks; every queue is bounded by [`limits`].
 //! - The same cuts at the same times give the same patches, byte for byte.

@@ -6,6 +6,7 @@
 use std::sync::{Arc, RwLock};
 
 use hashbrown::{HashMap, HashSet};
+use rayon::prelude::*;
 
 use crate::clock::Timestamp;
 use crate::datum::{Datum, NULL};
@@ -31,6 +32,9 @@ use crate::view::rows::RowView;
 use crate::view::shared::{Fields, Moved, ShapeKey, Shared};
 use crate::view::spec::{Kind, ViewSpec};
 use crate::view::tree::Tree;
+
+/// Views from which on they are shared out among the cores: less work than handing it over would cost.
+const VIEWS_SHARED_MIN: usize = 4;
 
 /// An open view's number; never used again for another.
 pub type ViewId = u64;
@@ -217,8 +221,8 @@ impl Engine {
         };
         let read = |fields: &Fields| views.values().any(|open| grouped(open, &|view| view.fields == *fields));
         let moved = shared.follow(delta, changes, &read, tables, snapshot)?;
-        let mut failed = None;
-        for open in views.values_mut() {
+        let (shared, tables, snapshot, labels) = (&*shared, &*tables, &*snapshot, &*labels);
+        let update = |open: &mut Open| {
             let (changed, done) = match &mut open.view {
                 View::Grouped(view) => view.update(&moved, shared, tables, labels),
                 View::Rows(view) => {
@@ -227,11 +231,16 @@ impl Engine {
                 }
             };
             open.version += u64::from(changed);
-            if let Err(error) = done {
-                failed.get_or_insert(error);
-            }
-        }
-        failed.map_or(Ok(()), Err)
+            done
+        };
+        // No view sees another, so that many are shared out among the cores.
+        let mut views: Vec<(&ViewId, &mut Open)> = views.iter_mut().collect();
+        views.sort_unstable_by_key(|(view, _)| **view);
+        let done: Vec<Result<()>> = match views.len() < VIEWS_SHARED_MIN {
+            true => views.into_iter().map(|(_, open)| update(open)).collect(),
+            false => views.into_par_iter().map(|(_, open)| update(open)).collect(),
+        };
+        done.into_iter().collect()
     }
 
     /// Opens a view and computes its first result.

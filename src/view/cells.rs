@@ -8,10 +8,12 @@
 //! Cost: a line O(terms); a price O(cells that hold its pair · terms that read it).
 
 use std::hash::BuildHasher;
+use std::ops::Range;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
+use super::kernel::{FACTOR_BITS_MAX, HALF_BITS, Halves, bits};
 use super::packed::{Codes, Packed};
 use super::pair::Pair;
 use super::shape::{Aggregate, Dense, Pricing, Term, Terms};
@@ -44,6 +46,9 @@ pub struct Cells {
     touched: Touched,
     /// Buckets whose least or greatest value may be gone.
     rescan: Vec<u32>,
+    /// The cells of each bucket that stand together, and the differences of prices by cell.
+    runs: Vec<Range<u32>>,
+    halves: Halves,
 }
 
 /// Buckets whose aggregates moved, with what they were.
@@ -228,36 +233,64 @@ impl Cells {
 
     /// As [`Self::reprice`], where most pairs moved: a pass over all cells, column by column.
     fn reprice_most(&mut self, priced: Pricing, terms: &Terms, dense: Dense) -> Result<()> {
-        for term in &terms.sums {
-            let Cells { kept, buckets, pairs, values, width, touched, .. } = self;
-            // The greatest sum of a run has the bits of both factors and of the number of cells.
-            let room = i128::BITS - 1 - dense.bits - (usize::BITS - buckets.len().leading_zeros());
-            let mut take = |bucket: u32, sum: Datum| {
-                if sum == 0 {
-                    return Ok(());
+        let Cells { kept, buckets, pairs, values, width, touched, runs, halves, .. } = self;
+        let is_used = |term: &&Term| !kept[term.kept].is_zero();
+        if terms.sums.iter().any(|term| is_used(&term)) {
+            runs.clear();
+            let mut cell = 0;
+            for run in buckets.chunk_by(|a, b| a == b) {
+                runs.push(cell..cell + run.len() as u32);
+                cell += run.len() as u32;
+            }
+            if dense.bits <= FACTOR_BITS_MAX {
+                halves.set(pairs.iter().map(|&pair| dense.deltas[pair as usize]));
+            }
+        }
+        let longest = runs.iter().map(|run| run.len()).max().unwrap_or(0);
+        let count_bits = usize::BITS - longest.leading_zeros();
+        for term in terms.sums.iter().filter(is_used) {
+            let column = &kept[term.kept];
+            // What a code is of goes into each run's sum once.
+            let step = Datum::from(column.step());
+            let mut take = |run: &Range<u32>, sum: Option<Datum>| -> Result<()> {
+                let sum = sum.and_then(|sum| multiply(sum, step)).ok_or_else(overflow)?;
+                if sum != 0 {
+                    let bucket = buckets[run.start as usize];
+                    touched.touch(bucket, values, *width);
+                    let value = &mut values[bucket as usize * *width + term.aggregate];
+                    *value = value.checked_add(sum).ok_or_else(overflow)?;
                 }
-                touched.touch(bucket, values, *width);
-                let value = &mut values[bucket as usize * *width + term.aggregate];
-                *value = value.checked_add(sum).ok_or_else(overflow)?;
                 Ok(())
             };
-            let kept = &kept[term.kept];
-            // What a code is of goes into each run's sum once.
-            let step = Datum::from(kept.step());
-            let mut take_codes =
-                |bucket: u32, sum: Datum| take(bucket, multiply(sum, step).ok_or_else(overflow)?);
-            match kept.codes() {
+            macro_rules! add_runs {
+                ($codes:expr) => {{
+                    let codes = $codes;
+                    let narrow = bits(codes) + HALF_BITS + count_bits < i64::BITS;
+                    for run in runs.iter() {
+                        let cells = run.start as usize..run.end as usize;
+                        let sum = match narrow && dense.bits <= FACTOR_BITS_MAX {
+                            true => Some(halves.dot(&codes[cells], run.start as usize)),
+                            false => products(&codes[cells.clone()], &pairs[cells], dense.deltas),
+                        };
+                        take(run, sum)?;
+                    }
+                }};
+            }
+            match column.codes() {
                 Codes::Zero(_) => {}
-                Codes::I8(codes) => add_runs(codes, pairs, buckets, dense.deltas, &mut take_codes)?,
-                Codes::I16(codes) => add_runs(codes, pairs, buckets, dense.deltas, &mut take_codes)?,
-                Codes::I32(codes) => add_runs(codes, pairs, buckets, dense.deltas, &mut take_codes)?,
-                Codes::I64(codes) if room >= i64::BITS => {
-                    add_runs(codes, pairs, buckets, dense.deltas, &mut take_codes)?;
-                }
-                _ => {
-                    for (cell, (&bucket, &pair)) in buckets.iter().zip(pairs.iter()).enumerate() {
-                        let delta = dense.deltas[pair as usize];
-                        take(bucket, multiply(kept.get(cell), delta.into()).ok_or_else(overflow)?)?;
+                Codes::I8(codes) => add_runs!(codes),
+                Codes::I16(codes) => add_runs!(codes),
+                Codes::I32(codes) => add_runs!(codes),
+                Codes::I64(codes) => add_runs!(codes),
+                Codes::I128(codes) => {
+                    for run in runs.iter() {
+                        let mut sum = Some(0i128);
+                        for cell in run.start as usize..run.end as usize {
+                            let delta = dense.deltas[pairs[cell] as usize];
+                            let product = multiply(codes[cell], delta.into());
+                            sum = sum.zip(product).and_then(|(sum, product)| sum.checked_add(product));
+                        }
+                        take(run, sum)?;
                     }
                 }
             }
@@ -409,26 +442,13 @@ fn hash(bucket: u32, pair: Pair) -> u64 {
     HASHER.hash_one(u64::from(bucket) << 32 | u64::from(pair))
 }
 
-/// Adds up `kept · delta` over the cells of each bucket that stand together.
-#[inline]
-fn add_runs<T: Copy + Into<i64>>(
-    kept: &[T],
-    pairs: &[Pair],
-    buckets: &[u32],
-    deltas: &[i64],
-    take: &mut impl FnMut(u32, Datum) -> Result<()>,
-) -> Result<()> {
-    let mut cell = 0;
-    for run in buckets.chunk_by(|a, b| a == b) {
-        let cells = cell..cell + run.len();
-        cell = cells.end;
-        let mut sum = 0i128;
-        for (&kept, &pair) in kept[cells.clone()].iter().zip(&pairs[cells]) {
-            sum += i128::from(kept.into()) * i128::from(deltas[pair as usize]);
-        }
-        take(run[0], sum)?;
+/// The sum of codes, each times the difference of its pair; none where it leaves 128 bits.
+fn products<T: Copy + Into<i64>>(codes: &[T], pairs: &[Pair], deltas: &[i64]) -> Option<Datum> {
+    let mut sum = 0i128;
+    for (&code, &pair) in codes.iter().zip(pairs) {
+        sum = sum.checked_add(i128::from(code.into()) * i128::from(deltas[pair as usize]))?;
     }
-    Ok(())
+    Some(sum)
 }
 
 /// Puts a cell at the head of a list; returns what follows it.

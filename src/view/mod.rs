@@ -6,6 +6,7 @@ pub mod broadcast;
 pub mod cells;
 pub mod fields;
 pub mod groups;
+pub mod kernel;
 pub mod labels;
 pub mod legs;
 pub mod lines;

@@ -1,5 +1,6 @@
 mod ahead;
 mod bench;
+mod columns;
 mod console;
 mod coverage;
 mod decode;
