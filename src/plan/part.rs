@@ -79,6 +79,17 @@ pub struct Nested {
     pub sums: Vec<Scalar>,
     /// Of what is kept for inner groups, what has to be more than 0 for a group to add anything.
     pub presence: Option<usize>,
+    pub guard: Option<Guard>,
+}
+
+/// Inner aggregates that count only where a condition on the others holds, so that elsewhere they need not
+/// be known.
+#[derive(Debug, Clone)]
+pub struct Guard {
+    /// By inner aggregate.
+    pub guarded: Vec<bool>,
+    /// They count where any of these is true; over the columns of inner groups, then the aggregates.
+    pub conditions: Vec<Scalar>,
 }
 
 /// Reads the typed plan of a part.
@@ -538,8 +549,68 @@ fn nested(
     let filter =
         filter.map(|filter| compile(filter, aggregate.input.schema(), &row_columns, names)).transpose()?;
     let presence = filter.and_then(|filter| presence(&filter, &row, by.len(), &factored));
-    let nested = Some(Nested { by, row, sums, presence });
+    let guard = guard(&sums, &row, by.len(), factored.aggregates.len());
+    let nested = Some(Nested { by, row, sums, presence, guard });
     Ok(Part { net_by: None, beside, filter: of_rows, factored, outputs, nested })
+}
+
+/// The aggregates that sums over inner groups read only within branches of a CASE that is 0 otherwise.
+fn guard(sums: &[Scalar], row: &[Scalar], by: usize, aggregates: usize) -> Option<Guard> {
+    let mut read: Vec<Vec<Option<Scalar>>> = vec![Vec::new(); aggregates];
+    for sum in sums {
+        let sum = sum.substitute(&mut |column| row[column].clone());
+        reads_behind(&sum, None, &mut |column, condition| {
+            if let Some(aggregate) = column.checked_sub(by) {
+                read[aggregate].push(condition.cloned());
+            }
+        });
+    }
+    let mut guarded: Vec<bool> =
+        read.iter().map(|reads| !reads.is_empty() && reads.iter().all(Option::is_some)).collect();
+    let of = |guarded: &[bool]| -> Vec<Scalar> {
+        let mut conditions: Vec<Scalar> = Vec::new();
+        for (reads, _) in read.iter().zip(guarded).filter(|(_, guarded)| **guarded) {
+            for condition in reads.iter().flatten() {
+                if !conditions.contains(condition) {
+                    conditions.push(condition.clone());
+                }
+            }
+        }
+        conditions
+    };
+    // A condition has to be known where what it guards is not.
+    loop {
+        let conditions = of(&guarded);
+        let mut needed = vec![false; aggregates];
+        for condition in &conditions {
+            condition.columns(&mut |column| {
+                if let Some(aggregate) = column.checked_sub(by) {
+                    needed[aggregate] = true;
+                }
+            });
+        }
+        let before = guarded.clone();
+        guarded.iter_mut().zip(&needed).for_each(|(guarded, needed)| *guarded &= !needed);
+        if guarded == before {
+            return guarded.contains(&true).then_some(Guard { guarded, conditions });
+        }
+    }
+}
+
+/// Hands out each column that is read, with the condition of the innermost such branch around it.
+fn reads_behind<'a>(
+    scalar: &'a Scalar,
+    condition: Option<&'a Scalar>,
+    take: &mut dyn FnMut(usize, Option<&'a Scalar>),
+) {
+    if let Scalar::Case(branches, otherwise) = scalar
+        && let ([(when, value)], Scalar::Const(0)) = (branches.as_slice(), otherwise.as_ref())
+    {
+        reads_behind(when, condition, take);
+        reads_behind(value, Some(when), take);
+        return;
+    }
+    scalar.columns(&mut |column| take(column, condition));
 }
 
 /// What is kept behind a filter of the form `sum > 0`, where the sum reads no price.

@@ -60,10 +60,10 @@ struct Touched {
 }
 
 impl Cells {
-    /// `terms` are those of the part that are wanted.
-    pub fn new(priced: Pricing, terms: Vec<Terms>) -> Cells {
+    /// `terms` are those of the part that are wanted; what `read_too` names is kept besides.
+    pub fn new(priced: Pricing, terms: Vec<Terms>, read_too: u64) -> Cells {
         Cells {
-            read: terms.iter().fold(0, |read, terms| read | terms.mask),
+            read: terms.iter().fold(read_too, |read, terms| read | terms.mask),
             terms,
             kept: vec![Packed::default(); priced.of.part.factored.kept.len()],
             width: priced.of.aggregates.len(),
@@ -187,6 +187,31 @@ impl Cells {
                     _ => {}
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Adds to the aggregates of a bucket what these terms come to, which it does not know by itself.
+    pub fn add_up(
+        &self,
+        priced: Pricing,
+        bucket: u32,
+        all: &[Terms],
+        aggregates: &mut [Datum],
+    ) -> Result<()> {
+        let mut cell = self.first_of_bucket.get(bucket as usize).copied().unwrap_or(END);
+        while cell != END {
+            let at = cell as usize;
+            for terms in all.iter().filter(|terms| self.filled[at] & terms.mask != 0) {
+                let price = priced.values(terms.g)[self.pairs[at] as usize];
+                if price != NULL {
+                    for term in &terms.sums {
+                        let sum = &mut aggregates[term.aggregate];
+                        *sum = add_product(*sum, self.kept[term.kept].get(at), price)?;
+                    }
+                }
+            }
+            cell = self.next_of_bucket[at];
         }
         Ok(())
     }

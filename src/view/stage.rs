@@ -66,6 +66,11 @@ struct Inner {
     added: Vec<Datum>,
     /// Inner groups that were brought into the sums once.
     settled: usize,
+    /// The terms of aggregates behind a guard, and the inner groups where its condition holds, in order.
+    guarded_terms: Vec<Terms>,
+    guarded: Vec<u32>,
+    /// Lines came since the last settling.
+    stirred: bool,
     relevant: Option<Relevant>,
 }
 
@@ -116,14 +121,22 @@ impl Stage {
             Some(nested) => vec![Aggregate::Sum; nested.sums.len()],
         };
         let is_read = wanted.contains(&true);
-        // Inner groups read all their aggregates.
-        let reads = |term: &Term| is_read && (nested.is_some() || wanted[term.aggregate]);
-        let terms: Vec<Terms> = priced.of.terms.iter().filter_map(|terms| terms.only(&reads)).collect();
+        // Inner groups read all their aggregates; those behind a guard are added up where it holds.
+        let is_guarded = |term: &Term| {
+            let guard = nested.and_then(|nested| nested.guard.as_ref());
+            guard.is_some_and(|guard| guard.guarded[term.aggregate])
+        };
+        let of = |is_wanted: &dyn Fn(&Term) -> bool| -> Vec<Terms> {
+            priced.of.terms.iter().filter_map(|terms| terms.only(is_wanted)).collect()
+        };
+        let terms = of(&|term| is_read && !is_guarded(term) && (nested.is_some() || wanted[term.aggregate]));
+        let guarded_terms = of(&|term| is_read && is_guarded(term));
+        let read_too = guarded_terms.iter().fold(0, |read, terms| read | terms.mask);
         let store = match &priced.of.forms {
             Some(forms) if by_account => {
                 Store::Spread(Spread::new(priced, terms, forms.clone(), told.clone()))
             }
-            _ => Store::Cells(Cells::new(priced, terms)),
+            _ => Store::Cells(Cells::new(priced, terms, read_too)),
         };
         Stage {
             part,
@@ -132,7 +145,7 @@ impl Stage {
             told,
             is_read,
             store,
-            inner: nested.map(|_| Inner { relevant, ..Inner::default() }),
+            inner: nested.map(|_| Inner { relevant, guarded_terms, ..Inner::default() }),
             aggregates,
         }
     }
@@ -183,6 +196,7 @@ impl Stage {
                         }
                         continue;
                     }
+                    inner.stirred = true;
                     inner.number(group, key, nested.sums.len())
                 }
                 _ => group,
@@ -360,13 +374,30 @@ impl Inner {
         // A new one counts even where its aggregates are those of nothing.
         buckets.retain(|&bucket| bucket < known);
         buckets.extend(known..self.settled as u32);
-        let empty: Vec<Datum> = priced.of.aggregates.iter().map(Aggregate::empty).collect();
-        for &bucket in &buckets {
-            // Lines that add nothing make no cell.
-            let aggregates = cells.values(bucket).unwrap_or(&empty);
-            let values = self.keys[bucket as usize].iter().chain(aggregates);
-            columns.iter_mut().zip(values).for_each(|(column, &value)| column.push(value));
+        let moved_by = |terms: &Terms| priced.dense(terms.g).is_some() || !priced.moves(terms.g).is_empty();
+        if std::mem::take(&mut self.stirred) || self.guarded_terms.iter().any(moved_by) {
+            buckets.extend(&self.guarded);
         }
+        buckets.sort_unstable();
+        buckets.dedup();
+        let empty: Vec<Datum> = priced.of.aggregates.iter().map(Aggregate::empty).collect();
+        let (mut values, mut guarded) = (Vec::new(), Vec::new());
+        for &bucket in &buckets {
+            values.clear();
+            values.extend_from_slice(&self.keys[bucket as usize]);
+            // Lines that add nothing make no cell.
+            values.extend_from_slice(cells.values(bucket).unwrap_or(&empty));
+            if let Some(guard) = &nested.guard
+                && guard.conditions.iter().any(|condition| condition.value(&values) == 1)
+            {
+                guarded.push(bucket);
+                cells.add_up(priced, bucket, &self.guarded_terms, &mut values[nested.by.len()..])?;
+            }
+            columns.iter_mut().zip(&values).for_each(|(column, &value)| column.push(value));
+        }
+        self.guarded.retain(|bucket| buckets.binary_search(bucket).is_err());
+        self.guarded.extend(guarded);
+        self.guarded.sort_unstable();
         if buckets.is_empty() {
             return Ok(());
         }
