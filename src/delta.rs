@@ -50,6 +50,11 @@ impl Changes {
         self.ops.push(Op::Delete);
     }
 
+    /// Sets a datum of a record that was appended.
+    pub fn set(&mut self, record: usize, column: usize, datum: Datum) {
+        self.data[record * self.width + column] = datum;
+    }
+
     pub fn len(&self) -> usize {
         self.ops.len()
     }

@@ -19,6 +19,8 @@ pub mod clock;
 pub mod limits;
 
 pub mod datum;
+pub mod index;
+
 pub mod dictionary;
 pub mod schema;
 

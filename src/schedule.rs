@@ -164,9 +164,17 @@ impl Engine {
     pub fn tick(&mut self, now: Timestamp, cut: Cut) -> Result<bool> {
         let set_aside = !cut.set_aside.is_empty();
         self.quarantine.add(cut.set_aside);
+        // Where nobody else reads the last epoch, rows are changed in place.
+        if let Some(snapshot) = Arc::get_mut(&mut self.snapshot) {
+            snapshot.tables.clear();
+        }
         let delta = self.tables.apply(&cut.changes);
         let changed = delta.day_before.is_some() || delta.tables.iter().any(|table| !table.is_empty());
         if !changed && !set_aside && now < self.stale_at {
+            if let Some(snapshot) = Arc::get_mut(&mut self.snapshot) {
+                snapshot.tables = self.tables.publish();
+            }
+            self.tables.recycle(delta);
             return Ok(false);
         }
         self.snapshot = Arc::new(Snapshot {
@@ -185,15 +193,16 @@ impl Engine {
         if labelled.iter().any(|&table| changes.tables[table] != Reach::None) {
             self.labels = Arc::new(Labels::of(&self.snapshot));
         }
-        self.maintain(&delta, &changes)?;
-        Ok(true)
+        let maintained = self.maintain(&delta, &changes);
+        self.tables.recycle(delta);
+        maintained.map(|()| true)
     }
 
     /// What the small relations have to look at again.
     fn base_changes(&mut self, delta: &Delta) -> BaseChanges {
         let reach = |table: TableId| match self.schema.tables[table].partition {
             Some(_) => Reach::None,
-            None => self.tables.reach(table, &delta.tables[table]),
+            None => self.tables.reach(&delta.tables[table]),
         };
         let tables: Vec<Reach> = (0..self.schema.tables.len()).map(reach).collect();
         let price = self.schema.table("base.price").id;

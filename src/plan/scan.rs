@@ -131,7 +131,7 @@ impl Inputs {
                     f(&batch);
                     batch.clear();
                 }
-                batch.extend((0..chunk.len()).map(|row| chunk.columns[column].get(row)));
+                chunk.columns[column].read(&mut batch);
             }
         };
         match (&self.partitions, table.partition) {

@@ -1,7 +1,8 @@
-//! A run of rows in columns of Arrow's layout, copied column by column when it changes under a reader.
+//! A run of rows in columns, copied column by column when it changes under a reader.
 //!
 //! A chunk holds at most [`CHUNK_ROWS`] rows, so that a change to one row of a shared chunk copies
-//! a few kilobytes of the columns it touches and never a table.
+//! a few kilobytes of the columns it touches and never a table. Tables of many rows keep their values in as
+//! few bits as they need; broadcast tables, whose every row may change at every tick, keep them plain.
 
 use std::sync::Arc;
 
@@ -11,15 +12,18 @@ use datafusion::arrow::array::{
 };
 use datafusion::arrow::buffer::NullBuffer;
 
+use super::coded::Coded;
 use crate::datum::{Datum, NULL};
 use crate::dictionary::Dictionaries;
-use crate::schema::{Column, TableId, Type};
+use crate::schema::{Column, Table, TableId, Type};
 
 pub const CHUNK_ROWS: usize = 1024;
 
-/// One column of a chunk, in Arrow's layout. "No value" is the least value of its width.
+/// One column of a chunk. "No value" is the least value of a plain column's width.
 #[derive(Debug, Clone)]
 pub enum ColumnChunk {
+    /// Any values, in as few bits as they need.
+    Coded(Arc<Coded>),
     /// Codes, dates and flags.
     Narrow(Arc<Vec<i32>>),
     /// Decimals of up to 18 digits, timestamps, versions.
@@ -28,8 +32,21 @@ pub enum ColumnChunk {
     Wide(Arc<Vec<i128>>),
 }
 
+/// Runs the same code over the values of a plain column whatever their width.
+macro_rules! each_width {
+    ($column:expr, coded $coded:ident => $on_coded:expr, $values:ident => $body:expr) => {
+        match $column {
+            ColumnChunk::Coded($coded) => $on_coded,
+            ColumnChunk::Narrow($values) => $body,
+            ColumnChunk::Plain($values) => $body,
+            ColumnChunk::Wide($values) => $body,
+        }
+    };
+}
+
 impl ColumnChunk {
-    pub fn new(data_type: Type) -> ColumnChunk {
+    /// A column whose every value may change at every tick.
+    pub fn plain(data_type: Type) -> ColumnChunk {
         match data_type {
             Type::Text | Type::Id | Type::Date | Type::Boolean => ColumnChunk::Narrow(Arc::default()),
             Type::Decimal { precision, .. } if precision > 18 => ColumnChunk::Wide(Arc::default()),
@@ -39,19 +56,32 @@ impl ColumnChunk {
 
     #[inline]
     pub fn get(&self, row: usize) -> Datum {
-        match self {
-            ColumnChunk::Narrow(values) => widen(values[row], i32::MIN),
-            ColumnChunk::Plain(values) => widen(values[row], i64::MIN),
-            ColumnChunk::Wide(values) => values[row],
-        }
+        each_width!(self, coded coded => coded.get(row), values => values[row].widen())
+    }
+
+    /// Appends all values.
+    pub fn read(&self, into: &mut Vec<Datum>) {
+        each_width!(self, coded coded => coded.read(into), values => {
+            into.extend(values.iter().map(|value| value.widen()))
+        })
     }
 
     /// Appends values; like every change it copies the column first where a reader still holds it.
-    pub fn append(&mut self, data: impl Iterator<Item = Datum>) {
+    ///
+    /// Shape: `data[n · width]` is the n-th.
+    pub fn append(&mut self, width: usize, data: &[Datum]) {
+        if let ColumnChunk::Coded(coded) = self {
+            Arc::make_mut(coded).append(width, data);
+            return;
+        }
+        if !data.iter().step_by(width).all(|&datum| self.fits(datum)) {
+            self.widen();
+        }
         match self {
-            ColumnChunk::Narrow(values) => Arc::make_mut(values).extend(data.map(|d| narrow(d, i32::MIN))),
-            ColumnChunk::Plain(values) => Arc::make_mut(values).extend(data.map(|d| narrow(d, i64::MIN))),
-            ColumnChunk::Wide(values) => Arc::make_mut(values).extend(data),
+            ColumnChunk::Coded(_) => unreachable!("it was looked for"),
+            ColumnChunk::Narrow(values) => extend(Arc::make_mut(values), width, data),
+            ColumnChunk::Plain(values) => extend(Arc::make_mut(values), width, data),
+            ColumnChunk::Wide(values) => extend(Arc::make_mut(values), width, data),
         }
     }
 
@@ -59,53 +89,182 @@ impl ColumnChunk {
         if self.get(row) == datum {
             return;
         }
-        match self {
-            ColumnChunk::Narrow(values) => Arc::make_mut(values)[row] = narrow(datum, i32::MIN),
-            ColumnChunk::Plain(values) => Arc::make_mut(values)[row] = narrow(datum, i64::MIN),
-            ColumnChunk::Wide(values) => Arc::make_mut(values)[row] = datum,
+        if !self.fits(datum) {
+            self.widen();
         }
+        each_width!(self, coded coded => Arc::make_mut(coded).set(row, datum), values => {
+            Arc::make_mut(values)[row] = Width::narrow(datum)
+        });
+    }
+
+    /// Sets some rows, and hands out what stood there; returns whether any of them has another value now.
+    ///
+    /// Shape: of row `rows[n]` the value after is `come[n · width]`, and the one before is put in
+    /// `gone[n · width]`.
+    pub fn exchange(&mut self, rows: &[usize], width: usize, come: &[Datum], gone: &mut [Datum]) -> bool {
+        let swap = match self {
+            ColumnChunk::Coded(coded) => swap(|row| coded.get(row), |_| true, rows, width, come, gone),
+            ColumnChunk::Narrow(values) => {
+                swap(|row| values[row].widen(), i32::fits, rows, width, come, gone)
+            }
+            ColumnChunk::Plain(values) => swap(|row| values[row].widen(), i64::fits, rows, width, come, gone),
+            ColumnChunk::Wide(values) => swap(|row| values[row], |_| true, rows, width, come, gone),
+        };
+        if swap == Swap::Same {
+            return false;
+        }
+        if swap == Swap::Misfit {
+            self.widen();
+        }
+        match self {
+            ColumnChunk::Coded(coded) => {
+                let coded = Arc::make_mut(coded);
+                rows.iter().enumerate().for_each(|(n, &row)| coded.set(row, come[n * width]));
+            }
+            ColumnChunk::Narrow(values) => put(Arc::make_mut(values).as_mut_slice(), rows, width, come),
+            ColumnChunk::Plain(values) => put(Arc::make_mut(values).as_mut_slice(), rows, width, come),
+            ColumnChunk::Wide(values) => put(Arc::make_mut(values).as_mut_slice(), rows, width, come),
+        }
+        true
     }
 
     pub fn pop(&mut self) {
-        match self {
-            ColumnChunk::Narrow(values) => drop(Arc::make_mut(values).pop()),
-            ColumnChunk::Plain(values) => drop(Arc::make_mut(values).pop()),
-            ColumnChunk::Wide(values) => drop(Arc::make_mut(values).pop()),
+        each_width!(self, coded coded => Arc::make_mut(coded).pop(), values => {
+            Arc::make_mut(values).pop();
+        });
+    }
+
+    /// Takes no more memory than its values need: it is full, and few of them will change.
+    pub fn settle(&mut self) {
+        if let ColumnChunk::Coded(coded) = self {
+            Arc::make_mut(coded).settle();
         }
     }
 
     pub fn len(&self) -> usize {
-        match self {
-            ColumnChunk::Narrow(values) => values.len(),
-            ColumnChunk::Plain(values) => values.len(),
-            ColumnChunk::Wide(values) => values.len(),
-        }
+        each_width!(self, coded coded => coded.len(), values => values.len())
     }
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
+    /// Bytes that it has allocated, the counts of its readers among them.
     pub fn bytes(&self) -> usize {
+        let counts = 2 * size_of::<usize>();
+        counts
+            + match self {
+                ColumnChunk::Coded(coded) => size_of::<Coded>() + coded.bytes(),
+                ColumnChunk::Narrow(values) => size_of::<Vec<i32>>() + values.capacity() * 4,
+                ColumnChunk::Plain(values) => size_of::<Vec<i64>>() + values.capacity() * 8,
+                ColumnChunk::Wide(values) => size_of::<Vec<i128>>() + values.capacity() * 16,
+            }
+    }
+
+    #[inline]
+    fn fits(&self, datum: Datum) -> bool {
         match self {
-            ColumnChunk::Narrow(values) => values.capacity() * 4,
-            ColumnChunk::Plain(values) => values.capacity() * 8,
-            ColumnChunk::Wide(values) => values.capacity() * 16,
+            ColumnChunk::Coded(_) | ColumnChunk::Wide(_) => true,
+            ColumnChunk::Narrow(_) => i32::fits(datum),
+            ColumnChunk::Plain(_) => i64::fits(datum),
         }
     }
-}
 
-#[inline]
-fn widen<T: Copy + PartialEq + Into<i128>>(value: T, none: T) -> Datum {
-    if value == none { NULL } else { value.into() }
-}
-
-#[inline]
-fn narrow<T: TryFrom<i128>>(datum: Datum, none: T) -> T {
-    if datum == NULL {
-        return none;
+    /// Takes any value from now on.
+    #[cold]
+    fn widen(&mut self) {
+        let mut values = Vec::with_capacity(self.len());
+        self.read(&mut values);
+        *self = ColumnChunk::Wide(Arc::new(values));
     }
-    T::try_from(datum).unwrap_or_else(|_| panic!("{datum} does not fit its column"))
+}
+
+/// An integer as wide as a plain column's values, the least of which is none.
+trait Width: Copy {
+    fn widen(self) -> Datum;
+    fn narrow(datum: Datum) -> Self;
+    fn fits(datum: Datum) -> bool;
+}
+
+macro_rules! width {
+    ($width:ty) => {
+        impl Width for $width {
+            #[inline]
+            fn widen(self) -> Datum {
+                if self == <$width>::MIN { NULL } else { self.into() }
+            }
+
+            #[inline]
+            fn narrow(datum: Datum) -> $width {
+                if datum == NULL { <$width>::MIN } else { datum as $width }
+            }
+
+            #[inline]
+            fn fits(datum: Datum) -> bool {
+                datum == NULL || (datum > <$width>::MIN.into() && datum <= <$width>::MAX.into())
+            }
+        }
+    };
+}
+
+width!(i32);
+width!(i64);
+
+impl Width for Datum {
+    fn widen(self) -> Datum {
+        self
+    }
+
+    fn narrow(datum: Datum) -> Datum {
+        datum
+    }
+
+    fn fits(_: Datum) -> bool {
+        true
+    }
+}
+
+fn extend<W: Width>(into: &mut Vec<W>, width: usize, data: &[Datum]) {
+    into.extend(data.iter().step_by(width).map(|&datum| W::narrow(datum)));
+}
+
+fn put<W: Width>(into: &mut [W], rows: &[usize], width: usize, data: &[Datum]) {
+    for (n, &row) in rows.iter().enumerate() {
+        into[row] = W::narrow(data[n * width]);
+    }
+}
+
+/// What new values are to those that stand there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Swap {
+    Same,
+    Other,
+    /// One of them does not fit.
+    Misfit,
+}
+
+/// Hands out what stands in some rows, and compares it with what is to stand there.
+#[inline]
+fn swap(
+    get: impl Fn(usize) -> Datum,
+    fits: impl Fn(Datum) -> bool,
+    rows: &[usize],
+    width: usize,
+    come: &[Datum],
+    gone: &mut [Datum],
+) -> Swap {
+    let (mut other, mut misfit) = (false, false);
+    for (n, &row) in rows.iter().enumerate() {
+        let (before, after) = (get(row), come[n * width]);
+        gone[n * width] = before;
+        other |= before != after;
+        misfit |= !fits(after);
+    }
+    match (other, misfit) {
+        (false, _) => Swap::Same,
+        (true, false) => Swap::Other,
+        (true, true) => Swap::Misfit,
+    }
 }
 
 /// Rows in columns, in the order of the schema.
@@ -115,8 +274,12 @@ pub struct Chunk {
 }
 
 impl Chunk {
-    pub fn new(columns: &[Column]) -> Chunk {
-        Chunk { columns: columns.iter().map(|column| ColumnChunk::new(column.data_type)).collect() }
+    pub fn new(table: &Table) -> Chunk {
+        let column = |column: &Column| match table.partition {
+            Some(_) => ColumnChunk::Coded(Arc::default()),
+            None => ColumnChunk::plain(column.data_type),
+        };
+        Chunk { columns: table.columns.iter().map(column).collect() }
     }
 
     pub fn len(&self) -> usize {
@@ -125,6 +288,12 @@ impl Chunk {
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Bytes that it has allocated.
+    pub fn bytes(&self) -> usize {
+        let columns = self.columns.capacity() * size_of::<ColumnChunk>();
+        size_of::<Chunk>() + columns + self.columns.iter().map(ColumnChunk::bytes).sum::<usize>()
     }
 }
 

@@ -1,4 +1,4 @@
-//! The base tables: keyed rows in Arrow columns, split by account, with one writer and many readers.
+//! The base tables: keyed rows in columns, split by account, with one writer and many readers.
 //!
 //! [`Tables::apply`] takes a tick's records in the fixed order of the schema and says which rows went and
 //! which came; everything else is derived from that. A record with a version that its row has already, or
@@ -6,6 +6,8 @@
 //! It computes nothing and knows no price.
 
 pub mod chunk;
+pub mod coded;
+pub mod homes;
 pub mod partition;
 pub mod snapshot;
 
@@ -14,6 +16,7 @@ use std::sync::Arc;
 
 use hashbrown::{HashMap, HashTable};
 
+use self::homes::{Home, Homes};
 use self::partition::{Partition, Row, Rows, hash_key};
 use self::snapshot::{BLOCK, TableSnapshot};
 use crate::datum::{Datum, NULL};
@@ -27,7 +30,12 @@ pub type Day = Option<i32>;
 /// A partition's number, the same in every partitioned table: accounts in order of first appearance.
 pub type PartitionId = u32;
 
-const NOWHERE: PartitionId = PartitionId::MAX;
+/// Changed rows of a broadcast table that are written together, column by column: of 9 columns, what stood
+/// there before and stands there after takes 36 kilobytes, which is at hand in the core's cache.
+const EDITS_MAX: usize = 128;
+
+/// Datums of a tick's delta that are kept to be written over by the next: 8 megabytes.
+const SPARE_DATUMS_MAX: usize = 1 << 19;
 
 /// Dense numbers for the codes of one domain, such as the accounts among all names.
 #[derive(Debug, Default, Clone)]
@@ -38,6 +46,7 @@ pub struct Domain {
 
 impl Domain {
     /// The number of a code, which is new the first time it is seen.
+    #[inline]
     pub fn number(&mut self, code: Code) -> u32 {
         if let Some(number) = self.find(code) {
             return number;
@@ -52,6 +61,7 @@ impl Domain {
         number
     }
 
+    #[inline]
     pub fn find(&self, code: Code) -> Option<u32> {
         self.numbers.get(code as usize).copied().filter(|&number| number != u32::MAX)
     }
@@ -99,6 +109,8 @@ pub struct TableDelta {
     pub come: RowSet,
     /// Where the rows stand that both went and came, in their order.
     pub at: Vec<Row>,
+    /// Of a broadcast table, by column: whether any of those rows has another value in it.
+    pub columns: Vec<bool>,
     /// A row was deleted, so that others may stand in other places.
     pub deleted: bool,
 }
@@ -106,6 +118,18 @@ pub struct TableDelta {
 impl TableDelta {
     pub fn is_empty(&self) -> bool {
         self.gone.is_empty() && self.come.is_empty()
+    }
+
+    /// Empties it; what would take much memory for nothing is let go.
+    fn clear(&mut self) {
+        for rows in [&mut self.gone, &mut self.come] {
+            rows.clear();
+            rows.data.shrink_to(SPARE_DATUMS_MAX);
+            rows.partitions.shrink_to(SPARE_DATUMS_MAX);
+        }
+        self.at.clear();
+        self.columns.clear();
+        self.deleted = false;
     }
 }
 
@@ -135,12 +159,84 @@ pub struct Delta {
 
 struct Store {
     partitions: Vec<Partition>,
-    /// The partition of each key, for tables whose key does not name it. By key code.
-    homes: Vec<PartitionId>,
+    /// Where the row of each key stands, for tables whose key is one text; others find it by a hash of the key.
+    homes: Option<Homes>,
     published: TableSnapshot,
     /// Partitions that changed since the last snapshot.
     touched: Vec<PartitionId>,
+    /// By partition: whether it is among them.
+    is_touched: Vec<bool>,
     rows: usize,
+    /// What stands in the last snapshot for a partition that is being changed.
+    none: Arc<Rows>,
+}
+
+impl Store {
+    fn new(table: &Table) -> Store {
+        let texts = |column: usize| matches!(table.columns[column].data_type, Type::Text | Type::Id);
+        let coded = matches!(table.key.as_slice(), [only] if texts(*only));
+        let mut store = Store {
+            partitions: Vec::new(),
+            homes: coded.then(Homes::default),
+            published: TableSnapshot::default(),
+            touched: Vec::new(),
+            is_touched: Vec::new(),
+            rows: 0,
+            none: Arc::default(),
+        };
+        if table.partition.is_none() {
+            store.reach(0);
+            store.touch(0);
+        }
+        store
+    }
+
+    /// Makes the partitions up to one.
+    #[inline]
+    fn reach(&mut self, partition: PartitionId) {
+        if self.partitions.len() <= partition as usize {
+            self.partitions.resize_with(partition as usize + 1, Partition::default);
+            self.is_touched.resize(partition as usize + 1, false);
+        }
+    }
+
+    /// To be called before a partition changes: where no reader holds the last snapshot, its rows are
+    /// changed in place.
+    #[inline]
+    fn touch(&mut self, partition: PartitionId) {
+        let at = partition as usize;
+        if std::mem::replace(&mut self.is_touched[at], true) {
+            return;
+        }
+        self.touched.push(partition);
+        let block = self.published.blocks.get_mut(at / BLOCK).and_then(Arc::get_mut);
+        if let Some(rows) = block.and_then(|block| block.get_mut(at % BLOCK)) {
+            *rows = Arc::clone(&self.none);
+        }
+    }
+
+    /// Removes a row.
+    fn remove(&mut self, table: &Table, home: Home) {
+        self.touch(home.partition);
+        let partition = &mut self.partitions[home.partition as usize];
+        let Some(homes) = &mut self.homes else {
+            partition.remove(table, home.row);
+            return;
+        };
+        homes.remove(partition.rows().get(home.row, table.key[0]) as usize);
+        if partition.remove(table, home.row).is_some() {
+            // The last row stands here now.
+            homes.set(partition.rows().get(home.row, table.key[0]) as usize, home);
+        }
+    }
+}
+
+/// Bytes that a table has allocated.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TableBytes {
+    pub columns: usize,
+    /// What finds the row of a key.
+    pub index: usize,
 }
 
 /// The base tables as their one writer holds them.
@@ -158,6 +254,10 @@ pub struct Tables {
     ids: Ids,
     /// Where each table's columns name accounts, instruments and currencies.
     named: Vec<Vec<(usize, Named)>>,
+    /// A delta of before, to be written over.
+    spare: Delta,
+    /// The run of before, empty.
+    run: Run,
 }
 
 /// The tables and columns the business day depends on.
@@ -198,17 +298,7 @@ impl Tables {
             date_holdings: date.column("holdings"),
             dated,
         };
-        let stores = schema
-            .tables
-            .iter()
-            .map(|table| Store {
-                partitions: if table.partition.is_none() { vec![Partition::default()] } else { Vec::new() },
-                homes: Vec::new(),
-                published: TableSnapshot::default(),
-                touched: if table.partition.is_none() { vec![0] } else { Vec::new() },
-                rows: 0,
-            })
-            .collect();
+        let stores = schema.tables.iter().map(Store::new).collect();
         let named = schema.tables.iter().map(named_columns).collect();
         Tables {
             stores,
@@ -220,6 +310,8 @@ impl Tables {
             held: BTreeMap::new(),
             ids,
             named,
+            spare: Delta::default(),
+            run: Run::default(),
             schema,
         }
     }
@@ -262,27 +354,30 @@ impl Tables {
     }
 
     /// The row of a key in a broadcast table.
-    pub fn find(&self, table: TableId, key: impl Iterator<Item = Datum> + Clone) -> Option<Row> {
-        self.stores[table].partitions[0].find(&self.schema.tables[table], key)
+    pub fn find(&self, table: TableId, mut key: impl Iterator<Item = Datum> + Clone) -> Option<Row> {
+        let store = &self.stores[table];
+        match &store.homes {
+            // No code is negative, and none is null.
+            Some(homes) => homes.get(usize::try_from(key.next()?).ok()?).map(|home| home.row),
+            None => store.partitions[0].find(&self.schema.tables[table], key),
+        }
     }
 
     /// Which rows of a broadcast table a tick changed.
-    pub fn reach(&self, table: TableId, delta: &TableDelta) -> Reach {
-        let table = &self.schema.tables[table];
-        let width = table.columns.len();
+    pub fn reach(&self, delta: &TableDelta) -> Reach {
         if delta.is_empty() {
             return Reach::None;
         }
         if delta.deleted || delta.at.len() != delta.come.len() {
             return Reach::Whole;
         }
-        let mut columns = vec![false; width];
-        for (gone, come) in delta.gone.data.chunks_exact(width).zip(delta.come.data.chunks_exact(width)) {
-            for (changed, (gone, come)) in columns.iter_mut().zip(gone.iter().zip(come)) {
-                *changed |= gone != come;
-            }
-        }
-        Reach::Rows { rows: delta.at.clone(), columns }
+        Reach::Rows { rows: delta.at.clone(), columns: delta.columns.clone() }
+    }
+
+    /// Takes a delta back that was read, so that the next needs no memory of its own.
+    pub fn recycle(&mut self, mut delta: Delta) {
+        delta.tables.iter_mut().for_each(TableDelta::clear);
+        self.spare = Delta { tables: delta.tables, ..Delta::default() };
     }
 
     /// Applies a tick's records, table by table in the order of the schema, then moves the business date
@@ -291,10 +386,8 @@ impl Tables {
     /// Cost: O(records); no row is visited that no record names, but at a switch of the business date.
     pub fn apply(&mut self, changes: &[Changes]) -> Delta {
         let schema = Arc::clone(&self.schema);
-        let mut delta = Delta {
-            tables: schema.tables.iter().map(|_| TableDelta::default()).collect(),
-            ..Delta::default()
-        };
+        let mut delta = std::mem::take(&mut self.spare);
+        delta.tables.resize_with(schema.tables.len(), TableDelta::default);
         for table in &schema.tables {
             for batch in changes.iter().filter(|batch| batch.table == table.id) {
                 self.apply_batch(table, batch, &mut delta);
@@ -308,7 +401,7 @@ impl Tables {
     }
 
     fn apply_batch(&mut self, table: &Table, batch: &Changes, delta: &mut Delta) {
-        let mut run = Run::default();
+        let mut run = std::mem::take(&mut self.run);
         // A load comes in cuts of megabytes, which are not to be copied again and again as they grow.
         delta.tables[table.id].come.data.reserve(batch.len() * table.columns.len());
         for (op, row) in batch.iter() {
@@ -343,6 +436,7 @@ impl Tables {
             }
         }
         self.flush(table, &mut run, delta);
+        self.run = run;
     }
 
     /// Numbers the accounts, instruments and currencies that a record names.
@@ -364,126 +458,149 @@ impl Tables {
         }
     }
 
-    /// Writes a record unless its row is as new. New rows wait in `run`, to be appended together.
+    /// Writes a record unless its row is as new. New rows wait in `run`, to be appended together; so do
+    /// changed rows of a broadcast table, to be written together.
     fn upsert(&mut self, table: &Table, row: &[Datum], run: &mut Run, delta: &mut Delta) {
         let partition = self.partition_of(table, row);
-        if run.partition != Some(partition) || run.holds(table, row) {
+        if run.partition != Some(partition) {
             self.flush(table, run, delta);
-            run.partition = Some(partition);
         }
-        let key = table.key.iter().map(|&column| row[column]);
-        let home = self.home(table, row, partition);
-        let store = &mut self.stores[table.id];
-        let found =
-            home.and_then(|home| store.partitions[home as usize].find(table, key).map(|at| (home, at)));
-        let Some((home, at)) = found else {
-            run.push(table, row);
+        let mut found = self.find_home(table, row);
+        let store = &self.stores[table.id];
+        let waits = match &store.homes {
+            // Its place is known, and no row stands there yet.
+            Some(_) => found.is_some_and(|Home { partition, row }| {
+                row as usize >= store.partitions[partition as usize].rows().len()
+            }),
+            None => run.holds(table, row),
+        };
+        if waits {
+            self.flush(table, run, delta);
+            found = self.find_home(table, row);
+        }
+        run.partition = Some(partition);
+        let Some(home) = found else {
+            let at = run.push(table, row);
+            let store = &mut self.stores[table.id];
+            if let Some(homes) = &mut store.homes {
+                let row_number = store.partitions[partition as usize].rows().len() as Row + at;
+                homes.set(row[table.key[0]] as usize, Home { partition, row: row_number });
+            }
             return;
         };
-        let rows = store.partitions[home as usize].rows();
-        if rows.get(at, table.version) >= row[table.version] {
+        // One change of a row after the other; and new rows have their places before one moves in after them.
+        if home.partition != partition || run.edits(home.row) {
+            self.flush(table, run, delta);
+        }
+        let store = &mut self.stores[table.id];
+        let rows = store.partitions[home.partition as usize].rows();
+        if rows.get(home.row, table.version) >= row[table.version] {
             delta.outdated += 1;
             return;
         }
         let change = &mut delta.tables[table.id];
-        rows.read(at, &mut change.gone.data);
-        change.gone.partitions.push(home);
         change.come.data.extend_from_slice(row);
         change.come.partitions.push(partition);
-        change.at.push(at);
-        if home == partition {
-            store.partitions[home as usize].update(at, row);
-            store.touched.push(home);
-        } else {
-            store.partitions[home as usize].remove(table, at);
-            store.partitions[partition as usize].append(table, row);
-            store.touched.extend([home, partition]);
-            self.set_home(table, row, partition);
+        change.at.push(home.row);
+        if table.partition.is_none() {
+            run.edit(home.row);
+            if run.edited.len() == EDITS_MAX {
+                self.flush(table, run, delta);
+            }
+            return;
+        }
+        let start = change.gone.data.len();
+        rows.read(home.row, &mut change.gone.data);
+        change.gone.partitions.push(home.partition);
+        store.touch(home.partition);
+        if home.partition == partition {
+            store.partitions[home.partition as usize].update(home.row, &change.gone.data[start..], row);
+            return;
+        }
+        store.remove(table, home);
+        store.touch(partition);
+        let moved = &mut store.partitions[partition as usize];
+        let at = moved.rows().len() as Row;
+        moved.append(table, row);
+        if let Some(homes) = &mut store.homes {
+            homes.set(row[table.key[0]] as usize, Home { partition, row: at });
         }
     }
 
     fn delete(&mut self, table: &Table, key_row: &[Datum], delta: &mut Delta) {
-        let Some(home) = self.home_of_key(table, key_row) else { return };
-        let key = table.key.iter().map(|&column| key_row[column]);
-        let store = &mut self.stores[table.id];
-        let Some(at) = store.partitions[home as usize].find(table, key) else { return };
+        let Some(home) = self.find_home(table, key_row) else { return };
         let change = &mut delta.tables[table.id];
         change.deleted = true;
         let start = change.gone.data.len();
-        store.partitions[home as usize].rows().read(at, &mut change.gone.data);
-        change.gone.partitions.push(home);
+        let store = &mut self.stores[table.id];
+        store.partitions[home.partition as usize].rows().read(home.row, &mut change.gone.data);
+        change.gone.partitions.push(home.partition);
+        store.remove(table, home);
+        store.rows -= 1;
         if table.id == self.ids.holding {
             let date = change.gone.data[start + self.ids.holding_date] as i32;
             self.count_holding(date, -1);
         }
-        let store = &mut self.stores[table.id];
-        store.partitions[home as usize].remove(table, at);
-        store.touched.push(home);
-        store.rows -= 1;
-        self.set_home(table, key_row, NOWHERE);
     }
 
     fn flush(&mut self, table: &Table, run: &mut Run, delta: &mut Delta) {
+        let width = table.columns.len();
+        let change = &mut delta.tables[table.id];
+        let store = &mut self.stores[table.id];
+        if !run.edited.is_empty() {
+            let edits = run.edited.len();
+            let come = &change.come.data[change.come.data.len() - edits * width..];
+            let start = change.gone.data.len();
+            change.gone.data.resize(start + edits * width, NULL);
+            change.gone.partitions.resize(change.gone.partitions.len() + edits, 0);
+            change.columns.resize(width, false);
+            store.touch(0);
+            let gone = &mut change.gone.data[start..];
+            store.partitions[0].exchange(&run.edited, come, gone, &mut change.columns);
+            run.end_edits();
+        }
         let Some(partition) = run.partition.take() else { return };
         if run.data.is_empty() {
             return;
         }
-        let width = table.columns.len();
         let rows = run.data.len() / width;
-        let store = &mut self.stores[table.id];
+        store.touch(partition);
         store.partitions[partition as usize].append(table, &run.data);
-        store.touched.push(partition);
         store.rows += rows;
-        for row in run.data.chunks_exact(width) {
-            self.set_home(table, row, partition);
-            if table.id == self.ids.holding {
+        change.come.data.extend_from_slice(&run.data);
+        change.come.partitions.resize(change.come.partitions.len() + rows, partition);
+        if table.id == self.ids.holding {
+            for row in run.data.chunks_exact(width) {
                 self.count_holding(row[self.ids.holding_date] as i32, 1);
             }
         }
-        let come = &mut delta.tables[table.id].come;
-        come.data.append(&mut run.data);
-        come.partitions.resize(come.partitions.len() + rows, partition);
+        run.data.clear();
+        run.data.shrink_to(SPARE_DATUMS_MAX);
         run.index.clear();
     }
 
+    #[inline]
     fn partition_of(&mut self, table: &Table, row: &[Datum]) -> PartitionId {
         let Some(column) = table.partition else { return 0 };
         let partition = self.accounts.number(row[column] as Code);
-        let partitions = &mut self.stores[table.id].partitions;
-        if partitions.len() <= partition as usize {
-            partitions.resize_with(partition as usize + 1, Partition::default);
-        }
+        self.stores[table.id].reach(partition);
         partition
     }
 
-    /// Where a key's row stands, if anywhere: told by the key, or remembered.
-    fn home(&self, table: &Table, row: &[Datum], partition: PartitionId) -> Option<PartitionId> {
-        match table.columns[table.key[0]].data_type {
-            Type::Id => self.home_of_key(table, row),
-            _ => Some(partition),
-        }
-    }
-
-    fn home_of_key(&self, table: &Table, key_row: &[Datum]) -> Option<PartitionId> {
+    /// Where the row of a key stands, if anywhere: told by the key, or remembered.
+    #[inline]
+    fn find_home(&self, table: &Table, key_row: &[Datum]) -> Option<Home> {
         let store = &self.stores[table.id];
-        let partition = match (table.columns[table.key[0]].data_type, table.partition) {
-            (Type::Id, _) => *store.homes.get(key_row[table.key[0]] as usize)?,
-            (_, Some(column)) => self.accounts.find(key_row[column] as Code)?,
-            (_, None) => 0,
+        if let Some(homes) = &store.homes {
+            return homes.get(key_row[table.key[0]] as usize);
+        }
+        let partition = match table.partition {
+            Some(column) => self.accounts.find(key_row[column] as Code)?,
+            None => 0,
         };
-        (partition != NOWHERE && (partition as usize) < store.partitions.len()).then_some(partition)
-    }
-
-    fn set_home(&mut self, table: &Table, row: &[Datum], partition: PartitionId) {
-        if table.columns[table.key[0]].data_type != Type::Id {
-            return;
-        }
-        let homes = &mut self.stores[table.id].homes;
-        let at = row[table.key[0]] as usize;
-        if homes.len() <= at {
-            homes.resize((at + 1).next_power_of_two(), NOWHERE);
-        }
-        homes[at] = partition;
+        let key = table.key.iter().map(|&column| key_row[column]);
+        let row = store.partitions.get(partition as usize)?.find(table, key)?;
+        Some(Home { partition, row })
     }
 
     /// Keeps the newest record of each key and date until its date comes.
@@ -564,9 +681,9 @@ impl Tables {
         let table = &schema.tables[self.ids.holding];
         let store = &mut self.stores[table.id];
         let change = &mut delta.tables[table.id];
-        for (number, partition) in store.partitions.iter_mut().enumerate() {
-            let rows = Arc::clone(partition.rows());
-            let width = table.columns.len();
+        let width = table.columns.len();
+        for number in 0..store.partitions.len() {
+            let rows = Arc::clone(store.partitions[number].rows());
             let mut kept = Vec::new();
             for row in 0..rows.len() as Row {
                 if rows.get(row, self.ids.holding_date) < Datum::from(day) {
@@ -580,9 +697,9 @@ impl Tables {
                 continue;
             }
             store.rows -= rows.len() - kept.len() / width;
-            store.touched.push(number as PartitionId);
-            *partition = Partition::default();
-            partition.append(table, &kept);
+            store.touch(number as PartitionId);
+            store.partitions[number] = Partition::default();
+            store.partitions[number].append(table, &kept);
         }
         self.holdings_by_day = self.holdings_by_day.split_off(&day);
     }
@@ -596,6 +713,7 @@ impl Tables {
             .map(|store| {
                 for partition in store.touched.drain(..) {
                     let at = partition as usize;
+                    store.is_touched[at] = false;
                     let blocks = &mut store.published.blocks;
                     while blocks.len() * BLOCK <= at {
                         blocks.push(Arc::new(Vec::new()));
@@ -615,21 +733,36 @@ impl Tables {
 
     /// Bytes of all columns and indexes.
     pub fn bytes(&self) -> usize {
-        let partition = |partition: &Partition| partition.rows().bytes() + partition.index_bytes();
-        self.stores
-            .iter()
-            .map(|s| s.partitions.iter().map(partition).sum::<usize>() + s.homes.capacity() * 4)
-            .sum()
+        let tables = (0..self.stores.len()).map(|table| self.table_bytes(table));
+        tables.map(|bytes| bytes.columns + bytes.index).sum()
+    }
+
+    /// Bytes of the columns and the index of one table.
+    ///
+    /// Cost: O(chunks).
+    pub fn table_bytes(&self, table: TableId) -> TableBytes {
+        let store = &self.stores[table];
+        let partitions = || store.partitions.iter();
+        TableBytes {
+            columns: store.partitions.capacity() * size_of::<Partition>()
+                + partitions().map(|partition| partition.rows().bytes()).sum::<usize>(),
+            index: store.homes.as_ref().map_or(0, Homes::bytes)
+                + partitions().map(Partition::index_bytes).sum::<usize>(),
+        }
     }
 }
 
-/// New rows of one partition, to be appended in one go.
+/// What waits to be written in one go: new rows of one partition, or changed ones of a broadcast table.
 #[derive(Default)]
 struct Run {
     partition: Option<PartitionId>,
     data: Vec<Datum>,
-    /// Row numbers within the run by the hash of their key.
+    /// Row numbers within the run by the hash of their key, where no code says where a key's row is.
     index: HashTable<u32>,
+    /// Rows of a broadcast table that change: their new values are the last that came.
+    edited: Vec<Row>,
+    /// By row, whether it is among them.
+    is_edited: Vec<bool>,
 }
 
 impl Run {
@@ -645,13 +778,33 @@ impl Run {
         self.index.find(hash_key(table.key.iter().map(|&column| row[column])), same).is_some()
     }
 
-    fn push(&mut self, table: &Table, row: &[Datum]) {
+    /// Adds a new row and returns its number within the run.
+    fn push(&mut self, table: &Table, row: &[Datum]) -> u32 {
         let width = table.columns.len();
         let at = (self.data.len() / width) as u32;
         self.data.extend_from_slice(row);
-        let Run { data, index, .. } = self;
-        let hash = |row: &[Datum]| hash_key(table.key.iter().map(|&column| row[column]));
-        index.insert_unique(hash(row), at, |&at| hash(&data[at as usize * width..][..width]));
+        if table.key.len() > 1 {
+            let Run { data, index, .. } = self;
+            let hash = |row: &[Datum]| hash_key(table.key.iter().map(|&column| row[column]));
+            index.insert_unique(hash(row), at, |&at| hash(&data[at as usize * width..][..width]));
+        }
+        at
+    }
+
+    fn edits(&self, row: Row) -> bool {
+        self.is_edited.get(row as usize).is_some_and(|&edited| edited)
+    }
+
+    fn edit(&mut self, row: Row) {
+        if self.is_edited.len() <= row as usize {
+            self.is_edited.resize(row as usize + 1, false);
+        }
+        self.is_edited[row as usize] = true;
+        self.edited.push(row);
+    }
+
+    fn end_edits(&mut self) {
+        self.edited.drain(..).for_each(|row| self.is_edited[row as usize] = false);
     }
 }
 

@@ -799,3 +799,46 @@ proptest! {
         check("base.business-date", "businessDate", &format!("\"{date}\""), Ok(&format!("business_date={days}")));
     }
 }
+
+#[test]
+fn a_name_that_came_before_is_read_as_at_first() {
+    let mut desk = Desk::new();
+    let table = desk.schema.topic("base.order-events").unwrap().id;
+    let trader = desk.schema.tables[table].column("trader");
+    // Of every length around those that are compared in words, and alike but for a byte.
+    let names: Vec<String> = (1..40)
+        .flat_map(|length| {
+            let name = |at: usize| (0..length).map(|n| if n == at { 'b' } else { 'a' }).collect::<String>();
+            [name(0), name(length / 2), name(length - 1), name(length)]
+        })
+        .collect();
+    for _ in 0..2 {
+        for name in &names {
+            let value = ORDER.replacen('{', &format!(r#"{{"trader":"{name}","#), 1);
+            let record = Record {
+                table,
+                position: 0,
+                key: Some(br#""O1""#.as_slice()),
+                value: Some(value.as_bytes()),
+            };
+            assert_eq!(desk.decoder.decode([record]), 1);
+            let cut = desk.decoder.take();
+            let (_, row) = cut.changes[0].iter().next().unwrap();
+            assert_eq!(desk.dictionaries.read().unwrap().names.text(row[trader] as u32), name);
+        }
+    }
+    // Names that other columns have are known, and still none of these columns.
+    for (good, bad) in [(r#""side":"BUY""#, r#""side":"NEW""#), (r#""status":"NEW""#, r#""status":"BUY""#)] {
+        for (value, passes) in [(ORDER.to_owned(), 1), (ORDER.replace(good, bad), 0), (ORDER.to_owned(), 1)] {
+            let record = Record {
+                table,
+                position: 0,
+                key: Some(br#""O1""#.as_slice()),
+                value: Some(value.as_bytes()),
+            };
+            assert_eq!(desk.decoder.decode([record]), passes, "{value}");
+        }
+        let reason = &desk.decoder.take().set_aside[0].reason;
+        assert!(reason.contains("it must be one of"), "{reason}");
+    }
+}

@@ -18,6 +18,7 @@ mod server;
 mod session;
 mod slt;
 mod snapshots;
+mod tables;
 mod tick_trace;
 mod topics;
 mod wire;

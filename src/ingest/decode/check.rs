@@ -12,6 +12,7 @@ use sqlparser::ast::{BinaryOperator, Expr, UnaryOperator, Value};
 use super::object::Row;
 use super::time;
 use crate::datum::{self, Datum, NULL};
+use crate::dictionary::Code;
 use crate::error::{Error, Result};
 use crate::schema::{Column, Table, Type};
 
@@ -23,7 +24,14 @@ pub(super) struct Check {
     columns: Vec<usize>,
     /// What the values must be, in the field names of the wire.
     wanted: String,
+    /// The column it reads, where that is a single one of names.
+    name: Option<usize>,
+    /// Names that passed.
+    passed: Vec<Code>,
 }
+
+/// Names that are remembered of a check, as many as enumerations have.
+const PASSED_MAX: usize = 32;
 
 #[derive(Debug)]
 enum Condition {
@@ -86,12 +94,32 @@ impl Check {
             }
             _ => Shown { condition: &condition, columns: &table.columns }.to_string(),
         };
-        Ok(Check { condition, columns, wanted })
+        let name = match columns.as_slice() {
+            [only] if table.columns[*only].data_type == Type::Text => Some(*only),
+            _ => None,
+        };
+        Ok(Check { condition, columns, wanted, name, passed: Vec::new() })
     }
 
     /// The reason why the record fails, if it does.
-    pub(super) fn failure(&self, values: &Values) -> Option<String> {
+    #[inline]
+    pub(super) fn failure(&mut self, values: &Values) -> Option<String> {
+        // A name that has a code already, and passed with it.
+        let code = self.name.map(|column| values.row[column]).filter(|&datum| datum != NULL);
+        let code = code.map(|datum| datum as Code);
+        if code.is_some_and(|code| self.passed.contains(&code)) {
+            return None;
+        }
+        self.examine(code, values)
+    }
+
+    fn examine(&mut self, code: Option<Code>, values: &Values) -> Option<String> {
         if self.condition.holds(values) != Some(false) {
+            if let Some(code) = code
+                && self.passed.len() < PASSED_MAX
+            {
+                self.passed.push(code);
+            }
             return None;
         }
         let shown: Vec<String> = self

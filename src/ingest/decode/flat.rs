@@ -13,21 +13,19 @@ pub(super) fn read<'a>(names: &mut Names, text: &'a str, row: &mut Row<'a>) -> O
     for place in 0.. {
         at = expect(bytes, at, b'"')?;
         let column = match names.guess(place) {
-            Some((column, name))
-                if bytes[at..].starts_with(name.as_bytes()) && bytes.get(at + name.len()) == Some(&b'"') =>
-            {
-                at += name.len() + 1;
+            Some((column, name)) if name.stands_at(bytes, at) => {
+                at += name.len();
                 Some(column)
             }
             _ => {
                 let start = at;
                 at = text_end(bytes, start)?;
                 let column = names.column(place, &text[start..at]);
-                at += 1;
+                at = expect(bytes, blanks(bytes, at + 1), b':')?;
                 column
             }
         };
-        at = blanks(bytes, expect(bytes, blanks(bytes, at), b':')?);
+        at = blanks(bytes, at);
         let (field, end) = scalar(text, at)?;
         if let Some(column) = column {
             if seen & (1 << column) != 0 {
@@ -44,6 +42,13 @@ pub(super) fn read<'a>(names: &mut Names, text: &'a str, row: &mut Row<'a>) -> O
         }
     }
     (blanks(bytes, at + 1) == bytes.len()).then_some(())
+}
+
+/// The inside of a string without escapes, which is all there is.
+pub(super) fn text(json: &str) -> Option<&str> {
+    let bytes = json.as_bytes();
+    let end = text_end(bytes, expect(bytes, 0, b'"')?)?;
+    (end + 1 == bytes.len()).then(|| &json[1..end])
 }
 
 #[inline]

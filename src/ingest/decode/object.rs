@@ -15,10 +15,46 @@ use crate::schema::Table;
 /// The fields of one record by column.
 pub(super) type Row<'a> = [Field<'a>; COLUMNS_MAX];
 
+/// A field's name, and how it usually stands in an object: with its quote and colon behind.
+pub(super) struct Name {
+    text: String,
+    /// The same in words; bytes behind the colon are none of them.
+    words: Vec<(u64, u64)>,
+}
+
+impl Name {
+    fn new(text: &str) -> Name {
+        let words = format!("{text}\":");
+        let word = |bytes: &[u8]| {
+            let mut word = [0; 8];
+            word[..bytes.len()].copy_from_slice(bytes);
+            (u64::from_le_bytes(word), u64::MAX >> (8 * (8 - bytes.len())))
+        };
+        Name { text: text.to_owned(), words: words.as_bytes().chunks(8).map(word).collect() }
+    }
+
+    /// Bytes of it with its quote and colon.
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.text.len() + 2
+    }
+
+    /// Whether it stands there, quote, colon and all. It only says yes: near the end of the text it may all
+    /// the same.
+    #[inline]
+    pub(super) fn stands_at(&self, bytes: &[u8], at: usize) -> bool {
+        self.words.iter().enumerate().all(|(place, &(word, mask))| {
+            let start = at + 8 * place;
+            let read = bytes.get(start..start + 8).map(|eight| eight.try_into().expect("eight bytes"));
+            read.is_some_and(|eight| u64::from_le_bytes(eight) & mask == word)
+        })
+    }
+}
+
 /// The JSON field names of a table, found by the order in which its publisher writes them.
 pub(super) struct Names {
     /// By column.
-    fields: Vec<String>,
+    fields: Vec<Name>,
     /// By place in the object: the column that last stood there, a guess checked by comparison.
     places: Vec<usize>,
 }
@@ -26,24 +62,24 @@ pub(super) struct Names {
 impl Names {
     pub(super) fn new(table: &Table) -> Names {
         Names {
-            fields: table.columns.iter().map(|column| column.field.clone()).collect(),
+            fields: table.columns.iter().map(|column| Name::new(&column.field)).collect(),
             places: (0..COLUMNS_MAX).map(|place| place % table.columns.len()).collect(),
         }
     }
 
     /// The column and name likely to stand at a place of the object.
     #[inline]
-    pub(super) fn guess(&self, place: usize) -> Option<(usize, &str)> {
-        self.places.get(place).map(|&column| (column, self.fields[column].as_str()))
+    pub(super) fn guess(&self, place: usize) -> Option<(usize, &Name)> {
+        self.places.get(place).map(|&column| (column, &self.fields[column]))
     }
 
     pub(super) fn column(&mut self, place: usize, name: &str) -> Option<usize> {
         if let Some((column, guess)) = self.guess(place)
-            && guess == name
+            && guess.text == name
         {
             return Some(column);
         }
-        let found = self.fields.iter().position(|field| field == name)?;
+        let found = self.fields.iter().position(|field| field.text == name)?;
         if place < self.places.len() {
             self.places[place] = found;
         }
@@ -81,14 +117,17 @@ impl<'a> Visitor<'a> for Object<'_, '_, 'a> {
         // A null counts as missing, so what has been seen is kept apart.
         let mut seen = 0u32;
         let mut place = 0;
-        while let Some(column) = map.next_key_seed(Name { names: self.names, place })? {
+        while let Some(column) = map.next_key_seed(FieldName { names: self.names, place })? {
             place += 1;
             let Some(column) = column else {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             };
             if seen & (1 << column) != 0 {
-                return Err(A::Error::custom(format!("{} stands in it twice", self.names.fields[column])));
+                return Err(A::Error::custom(format!(
+                    "{} stands in it twice",
+                    self.names.fields[column].text
+                )));
             }
             seen |= 1 << column;
             self.row[column] = Field::classify(map.next_value::<&RawValue>()?.get());
@@ -98,12 +137,12 @@ impl<'a> Visitor<'a> for Object<'_, '_, 'a> {
 }
 
 /// A field name, read as its column without allocating.
-struct Name<'n> {
+struct FieldName<'n> {
     names: &'n mut Names,
     place: usize,
 }
 
-impl<'a> DeserializeSeed<'a> for Name<'_> {
+impl<'a> DeserializeSeed<'a> for FieldName<'_> {
     type Value = Option<usize>;
 
     fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Option<usize>, D::Error> {
@@ -111,7 +150,7 @@ impl<'a> DeserializeSeed<'a> for Name<'_> {
     }
 }
 
-impl Visitor<'_> for Name<'_> {
+impl Visitor<'_> for FieldName<'_> {
     type Value = Option<usize>;
 
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {

@@ -77,6 +77,7 @@ fn microseconds(fraction: &[u8]) -> Option<i64> {
 }
 
 /// At most six digits, so that nothing overflows.
+#[inline]
 fn digits(bytes: &[u8]) -> Option<i64> {
     let mut value = 0;
     for byte in bytes {

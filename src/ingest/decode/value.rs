@@ -42,6 +42,7 @@ impl<'a> Field<'a> {
         }
     }
 
+    #[inline]
     pub(super) fn is_missing(self) -> bool {
         matches!(self, Field::Missing)
     }
@@ -64,17 +65,23 @@ impl<'a> Field<'a> {
     /// # Errors
     /// Where the column cannot hold exactly this value.
     pub(super) fn datum(self, data_type: Type) -> Result<Datum, Wanted> {
-        let read = match data_type {
+        self.value(data_type).ok_or_else(|| wanted(data_type))
+    }
+
+    /// The same without a reason where there is none.
+    #[inline]
+    pub(super) fn value(self, data_type: Type) -> Option<Datum> {
+        match data_type {
             Type::Decimal { precision, scale } => self.decimal(precision, scale),
             Type::Integer => self.integer().map(Datum::from),
             Type::Boolean => self.boolean().map(Datum::from),
             Type::Date => self.text().ok().and_then(|text| time::date(&text)).map(Datum::from),
             Type::Timestamp => self.text().ok().and_then(|text| time::timestamp(&text)).map(Datum::from),
             Type::Text | Type::Id => unreachable!("text is interned once its record is known to be good"),
-        };
-        read.ok_or_else(|| wanted(data_type))
+        }
     }
 
+    #[inline]
     fn decimal(self, precision: u8, scale: u8) -> Option<Datum> {
         match self {
             Field::Number(digits) | Field::Text(digits) => decimal(digits, precision, scale),
@@ -83,6 +90,7 @@ impl<'a> Field<'a> {
         }
     }
 
+    #[inline]
     fn integer(self) -> Option<i64> {
         match self {
             Field::Number(digits) => digits.parse().ok(),
@@ -149,6 +157,7 @@ fn decimal(text: &str, precision: u8, scale: u8) -> Option<Datum> {
 }
 
 /// `None` where the text is not plain or does not fit; the long way then finds out.
+#[inline]
 fn plain_decimal(bytes: &[u8], precision: u8, scale: u8) -> Option<Datum> {
     let (negative, digits) = match bytes {
         [b'-', rest @ ..] => (true, rest),

@@ -17,7 +17,7 @@ impl Keys {
 
     /// Makes room in the dictionary for so many ids.
     pub(super) fn reserve(dictionary: &mut Dictionary, ids: usize) {
-        dictionary.reserve(ids, KEY_BYTES);
+        dictionary.reserve(ids);
     }
 
     /// The code of the next id, such as `O000A3F9`.

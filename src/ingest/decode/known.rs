@@ -1,0 +1,73 @@
+//! Names that came before, with their codes: most texts of a record are among some thousands.
+//!
+//! A dictionary hashes a text, follows two tables and compares; here a short text is three words that are
+//! compared where they stand. It forgets: where two names meet in a slot, the later one stays.
+
+use crate::dictionary::Code;
+
+/// 256 kilobytes, which stay in the core's cache.
+const SLOTS: usize = 1 << 13;
+/// Bytes of a text that three words hold.
+const BYTES_MAX: usize = 24;
+
+pub(super) struct Known {
+    slots: Vec<Slot>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Text {
+    words: [u64; 3],
+    /// 0 where there is none: the empty text is no name of anything.
+    len: u32,
+}
+
+#[derive(Clone, Copy)]
+struct Slot {
+    text: Text,
+    code: Code,
+}
+
+impl Known {
+    pub(super) fn new() -> Known {
+        let none = Slot { text: Text { words: [0; 3], len: 0 }, code: 0 };
+        Known { slots: vec![none; SLOTS] }
+    }
+
+    #[inline]
+    pub(super) fn find(&self, text: &str) -> Option<Code> {
+        let text = Text::new(text.as_bytes())?;
+        let slot = &self.slots[text.slot()];
+        (slot.text == text).then_some(slot.code)
+    }
+
+    pub(super) fn keep(&mut self, text: &str, code: Code) {
+        if let Some(text) = Text::new(text.as_bytes()) {
+            self.slots[text.slot()] = Slot { text, code };
+        }
+    }
+}
+
+impl Text {
+    /// Of 8 bytes and more the words may overlap: together with the length they still tell every byte.
+    #[inline]
+    fn new(bytes: &[u8]) -> Option<Text> {
+        let len = bytes.len();
+        let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
+        let words = match len {
+            1..8 => [bytes.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte)), 0, 0],
+            8..16 => [word(0), 0, word(len - 8)],
+            16..=BYTES_MAX => [word(0), word(8), word(len - 8)],
+            _ => return None,
+        };
+        Some(Text { words, len: len as u32 })
+    }
+
+    #[inline]
+    fn slot(self) -> usize {
+        // Odd constants without a pattern, so that every bit reaches the upper ones.
+        let [a, b, c] = self.words;
+        let mixed = (a ^ b.rotate_left(21) ^ c.rotate_left(42) ^ u64::from(self.len))
+            .wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        (mixed ^ mixed >> 29).wrapping_mul(0xD6E8_FEB8_6659_FD93) as usize >> (64 - SLOTS.ilog2())
+    }
+}
