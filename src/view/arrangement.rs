@@ -222,17 +222,11 @@ impl Arrangement {
     }
 
     /// Takes legs in, `weight` times each; [`Self::commit`] brings them into the sums.
-    pub fn add(
-        &mut self,
-        batch: &LegBatch,
-        weight: Datum,
-        columns: &LegColumns,
-        pairs: &mut Pairs,
-        instruments: &Domain,
-    ) {
+    pub fn add(&mut self, batch: &LegBatch, weight: Datum, pairs: &mut Pairs, instruments: &Domain) {
         let mut codes = vec![0; self.coordinates.columns.len()];
         let mut at = (self.waiting_values.len() / self.summed.len()) as u32;
-        let [instrument, priced_as] = [&batch.lanes[columns.instrument], &batch.lanes[columns.priced_as]];
+        let LegBatch { columns, lanes, .. } = batch;
+        let [instrument, priced_as] = [&lanes[columns.instrument], &lanes[columns.priced_as]];
         let mut last = None;
         for &row in batch.rows {
             let key = (instrument.get(row) as Code, priced_as.get(row) as Code);

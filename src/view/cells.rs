@@ -126,7 +126,7 @@ impl Cells {
         for terms in &self.terms {
             let g = priced.values(terms.g);
             for cell in 0..self.buckets.len() {
-                let price = g[self.pairs[cell] as usize];
+                let price = g.get(self.pairs[cell] as usize);
                 if self.filled[cell] & terms.mask == 0 || price == NULL {
                     continue;
                 }
@@ -170,7 +170,7 @@ impl Cells {
         deltas: &[Datum],
     ) -> Result<()> {
         for terms in all {
-            let price = priced.values(terms.g)[pair as usize];
+            let price = priced.values(terms.g).get(pair as usize);
             if price == NULL {
                 continue;
             }
@@ -203,7 +203,7 @@ impl Cells {
         while cell != END {
             let at = cell as usize;
             for terms in all.iter().filter(|terms| self.filled[at] & terms.mask != 0) {
-                let price = priced.values(terms.g)[self.pairs[at] as usize];
+                let price = priced.values(terms.g).get(self.pairs[at] as usize);
                 if price != NULL {
                     for term in &terms.sums {
                         let sum = &mut aggregates[term.aggregate];
@@ -327,7 +327,7 @@ impl Cells {
             for (cell, (&bucket, &pair)) in self.buckets.iter().zip(&self.pairs).enumerate() {
                 if self.filled[cell] >> term.kept & 1 == 1 {
                     let best = &mut best[bucket as usize];
-                    *best = aggregate.better(*best, g[pair as usize]);
+                    *best = aggregate.better(*best, g.get(pair as usize));
                 }
             }
             for (bucket, best) in best.into_iter().enumerate() {
@@ -412,7 +412,7 @@ impl Cells {
                 let mut cell = self.first_of_bucket[bucket as usize];
                 while cell != END {
                     if self.filled[cell as usize] >> term.kept & 1 == 1 {
-                        best = aggregate.better(best, g[self.pairs[cell as usize] as usize]);
+                        best = aggregate.better(best, g.get(self.pairs[cell as usize] as usize));
                     }
                     cell = self.next_of_bucket[cell as usize];
                 }

@@ -5,37 +5,53 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::DataType;
 use hashbrown::HashMap;
 
-use super::broadcast::{Broadcasts, find, gather};
-use crate::datum::Datum;
+use super::broadcast::{self, Broadcasts, Finder, gather};
+use crate::datum::{Datum, NULL};
 use crate::dictionary::{Code, Dictionaries};
 use crate::error::Result;
 use crate::plan::catalog::{Catalog, Parameters, Planner};
 use crate::plan::relation::{Relation, relations};
-use crate::plan::scalar::{Lane, Scalar};
+use crate::plan::scalar::{BATCH_ROWS, Lane, Program, Scalar, Scratch, Values};
+use crate::plan::scan::day_row;
 use crate::schema::{Schema, TableId};
 use crate::table::partition::Row;
 use crate::table::snapshot::Snapshot;
 use crate::table::{PartitionId, RowSet, Tables};
 
-/// Base rows that are turned into legs in one go: 1,024 rows of 18 columns are 300 kB, so that what one
-/// branch of the union read is still in the core's cache when the next reads it.
-const BATCH_ROWS: usize = 1_024;
-
 /// `sql/legs.sql`, compiled: for each base table, how its rows become legs.
 pub struct Legs {
-    branches: Vec<Branch>,
+    sources: Vec<Source>,
     pub columns: LegColumns,
 }
 
-struct Branch {
+/// Branches of the union that read the same: they are evaluated together, so that what an order's leg and its
+/// cash leg have in common is computed once.
+struct Source {
     table: TableId,
     relation: Relation,
-    /// Inputs that anything reads.
+    /// How its look-ups find their rows.
+    finders: Vec<Finder>,
+    /// By input: something reads it.
     used: Vec<bool>,
-    /// Inputs that the filter reads, with what they are looked up by.
-    filtered: Vec<bool>,
-    /// The branch before has the same inputs, as the legs of orders have.
-    shares: bool,
+    /// Those of them that are columns of the table, and which.
+    own: Vec<(usize, usize)>,
+    /// The filters of the branches, then the columns of each.
+    program: Program,
+    branches: usize,
+    work: Work,
+}
+
+/// What evaluation needs in between.
+struct Work {
+    /// All outputs of the program.
+    asked: Vec<usize>,
+    scratch: Scratch,
+    /// By input: what some rows read.
+    buffers: Vec<Values>,
+    /// By look-up: the rows that are found.
+    found: Vec<Vec<u32>>,
+    is_found: Vec<bool>,
+    kept: Vec<usize>,
 }
 
 /// Where a leg's columns stand.
@@ -72,20 +88,7 @@ pub struct LegBatch<'a> {
     pub rows: &'a [usize],
     /// The account of each row of the lanes.
     pub partitions: &'a [PartitionId],
-}
-
-/// Base rows of one table, whole, one after another.
-#[derive(Clone, Copy)]
-struct Base<'a> {
-    data: &'a [Datum],
-    width: usize,
-    partitions: &'a [PartitionId],
-}
-
-impl Base<'_> {
-    fn len(&self) -> usize {
-        self.partitions.len()
-    }
+    pub columns: &'a LegColumns,
 }
 
 /// What legs are evaluated against.
@@ -108,13 +111,6 @@ impl Legs {
         let inline = HashMap::from_iter([("counting_order".to_owned(), orders)]);
         let plan = planner.logical(&catalog.bound("leg", &parameters))?;
         let branches = relations(&plan, &mut dictionaries.names, &inline)?;
-        let branch = |relation: Relation| Branch {
-            table: schema.table(&relation.source).id,
-            used: used_inputs(&relation, relation.columns.iter().chain([&relation.filter])),
-            filtered: used_inputs(&relation, [&relation.filter]),
-            shares: false,
-            relation,
-        };
         let fields = plan.schema().fields();
         let names: Vec<String> = fields.iter().map(|field| field.name().clone()).collect();
         let column = |name: &str| {
@@ -133,50 +129,44 @@ impl Legs {
             sums: (0..names.len()).filter(|&at| !is_text(fields[at].data_type())).collect(),
             names,
         };
-        let mut branches: Vec<Branch> = branches.into_iter().map(branch).collect();
-        for at in 1..branches.len() {
-            let (before, relation) = (&branches[at - 1].relation, &branches[at].relation);
-            branches[at].shares = before.source == relation.source
-                && before.inputs == relation.inputs
-                && before.lookups == relation.lookups;
+        let mut together: Vec<Vec<Relation>> = Vec::new();
+        for branch in branches {
+            let same = |known: &Vec<Relation>| {
+                let known = &known[0];
+                known.source == branch.source
+                    && known.inputs == branch.inputs
+                    && known.lookups == branch.lookups
+            };
+            match together.iter_mut().find(|known| same(known)) {
+                Some(known) => known.push(branch),
+                None => together.push(vec![branch]),
+            }
         }
-        Ok(Legs { branches, columns })
+        let source = |branches| Source::new(branches, schema);
+        Ok(Legs { sources: together.into_iter().map(source).collect(), columns })
     }
 
     /// Hands out the legs of base rows: of so many rows after another, a batch a branch of the union.
-    pub fn evaluate(&self, table: TableId, rows: &RowSet, world: World, take: &mut dyn FnMut(&LegBatch)) {
+    pub fn evaluate(&mut self, table: TableId, rows: &RowSet, world: World, take: &mut dyn FnMut(&LegBatch)) {
+        let Legs { sources, columns } = self;
         let width = world.tables.schema().tables[table].columns.len();
-        let data = rows.data.chunks(BATCH_ROWS * width);
-        for (data, partitions) in data.zip(rows.partitions.chunks(BATCH_ROWS)) {
-            self.evaluate_batch(table, Base { data, width, partitions }, world, take);
-        }
-    }
-
-    fn evaluate_batch(&self, table: TableId, rows: Base, world: World, take: &mut dyn FnMut(&LegBatch)) {
-        let mut kept = Vec::new();
-        let mut inputs = Inputs::default();
-        for branch in self.branches.iter().filter(|branch| branch.table == table) {
-            if !branch.shares {
-                inputs = Inputs::new(&branch.relation);
+        let world = broadcast::World {
+            before: &world.broadcasts.all,
+            tables: world.tables,
+            snapshot: world.snapshot,
+            day: day_row(world.snapshot),
+        };
+        for source in sources.iter_mut().filter(|source| source.table == table) {
+            let data = rows.data.chunks(BATCH_ROWS * width);
+            for (data, partitions) in data.zip(rows.partitions.chunks(BATCH_ROWS)) {
+                source.evaluate(data.chunks_exact(width), partitions, &world, columns, take);
             }
-            inputs.read(&branch.filtered, &branch.relation, rows, world);
-            let filter = branch.relation.filter.evaluate(&inputs.columns, rows.len());
-            kept.clear();
-            kept.extend((0..rows.len()).filter(|&row| filter.get(row) == 1));
-            if kept.is_empty() {
-                continue;
-            }
-            drop(filter);
-            inputs.read(&branch.used, &branch.relation, rows, world);
-            let lane = |scalar: &Scalar| scalar.evaluate(&inputs.columns, rows.len());
-            let lanes: Vec<Lane> = branch.relation.columns.iter().map(lane).collect();
-            take(&LegBatch { lanes: &lanes, rows: &kept, partitions: rows.partitions });
         }
     }
 
     /// Hands out the legs of all rows there are, those of one account one after another.
-    pub fn each(&self, world: World, take: &mut dyn FnMut(&LegBatch)) {
-        let mut tables: Vec<TableId> = self.branches.iter().map(|branch| branch.table).collect();
+    pub fn each(&mut self, world: World, take: &mut dyn FnMut(&LegBatch)) {
+        let mut tables: Vec<TableId> = self.sources.iter().map(|source| source.table).collect();
         tables.sort_unstable();
         tables.dedup();
         let mut set = RowSet::default();
@@ -215,10 +205,10 @@ impl Legs {
 
     /// The column of a table by which its legs look up the relation `instrument`.
     pub fn reads_instrument(&self, table: TableId) -> Option<usize> {
-        self.branches.iter().filter(|branch| branch.table == table).find_map(|branch| {
-            let lookup = branch.relation.lookups.iter().find(|lookup| lookup.relation == "instrument")?;
+        self.sources.iter().filter(|source| source.table == table).find_map(|source| {
+            let lookup = source.relation.lookups.iter().find(|lookup| lookup.relation == "instrument")?;
             match lookup.keys[0].1 {
-                Scalar::Column(input) => Some(branch.relation.inputs[input].column),
+                Scalar::Column(input) => Some(source.relation.inputs[input].column),
                 _ => panic!("legs look an instrument up by a column"),
             }
         })
@@ -227,6 +217,83 @@ impl Legs {
 
 fn is_text(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
+}
+
+impl Source {
+    fn new(branches: Vec<Relation>, schema: &Schema) -> Source {
+        let relation = branches[0].clone();
+        let filters = branches.iter().map(|branch| &branch.filter);
+        let program = Program::new(filters.chain(branches.iter().flat_map(|branch| &branch.columns)));
+        let scalars = branches.iter().flat_map(|branch| branch.columns.iter().chain([&branch.filter]));
+        let used = used_inputs(&relation, scalars);
+        let own =
+            relation.inputs.iter().enumerate().filter(|(at, input)| used[*at] && input.lookup.is_none());
+        let lookups = relation.lookups.len();
+        Source {
+            table: schema.table(&relation.source).id,
+            finders: relation.lookups.iter().map(|lookup| Finder::new(lookup, schema)).collect(),
+            own: own.map(|(at, input)| (at, input.column)).collect(),
+            used,
+            work: Work {
+                asked: (0..program.len()).collect(),
+                scratch: Scratch::default(),
+                buffers: vec![Values::default(); relation.inputs.len()],
+                found: vec![Vec::new(); lookups],
+                is_found: vec![false; lookups],
+                kept: Vec::new(),
+            },
+            program,
+            branches: branches.len(),
+            relation,
+        }
+    }
+
+    fn evaluate<'a>(
+        &mut self,
+        rows: impl Iterator<Item = &'a [Datum]>,
+        partitions: &[PartitionId],
+        world: &broadcast::World,
+        columns: &LegColumns,
+        take: &mut dyn FnMut(&LegBatch),
+    ) {
+        let Source { relation, program, finders, used, own, branches, work, .. } = self;
+        let Work { asked, scratch, buffers, found, is_found, kept } = work;
+        let len = partitions.len();
+        own.iter().for_each(|&(input, _)| buffers[input].clear());
+        for row in rows {
+            own.iter().for_each(|&(input, column)| buffers[input].push(row[column]));
+        }
+        let mut lanes: Vec<Lane> = Vec::with_capacity(buffers.len());
+        is_found.fill(false);
+        for ((at, input), buffer) in relation.inputs.iter().enumerate().zip(buffers) {
+            lanes.push(match input.lookup {
+                _ if !used[at] => Lane::Const(NULL),
+                None => buffer.lane(),
+                Some(lookup) => {
+                    let (finder, numbers) = (&finders[lookup], &mut found[lookup]);
+                    // Inputs of a look-up stand after those its key is made of.
+                    if !std::mem::replace(&mut is_found[lookup], true) {
+                        numbers.clear();
+                        finder
+                            .find(&lanes, len, world.before, world.tables, |_, number| numbers.push(number));
+                    }
+                    gather(finder.looked_up, input.column, numbers.iter().copied(), world, buffer)
+                }
+            });
+        }
+        let outputs = program.run(asked, &lanes, len, scratch);
+        for branch in 0..*branches {
+            let filter = outputs.lane(branch);
+            kept.clear();
+            kept.extend((0..len).filter(|&row| filter.get(row) == 1));
+            if kept.is_empty() {
+                continue;
+            }
+            let first = *branches + branch * columns.len();
+            let lanes: Vec<Lane> = (first..first + columns.len()).map(|at| outputs.lane(at)).collect();
+            take(&LegBatch { lanes: &lanes, rows: kept, partitions, columns });
+        }
+    }
 }
 
 /// The inputs that these read, and those by which they are looked up.
@@ -242,40 +309,4 @@ fn used_inputs<'a>(relation: &Relation, scalars: impl IntoIterator<Item = &'a Sc
         }
     }
     used
-}
-
-/// What a relation reads of some base rows, column by column.
-#[derive(Default)]
-struct Inputs {
-    /// Empty where nothing asked for it yet.
-    columns: Vec<Vec<Datum>>,
-    /// By lookup: the rows it finds.
-    found: Vec<Option<Vec<u32>>>,
-}
-
-impl Inputs {
-    fn new(relation: &Relation) -> Inputs {
-        Inputs { columns: vec![Vec::new(); relation.inputs.len()], found: vec![None; relation.lookups.len()] }
-    }
-
-    fn read(&mut self, wanted: &[bool], relation: &Relation, rows: Base, world: World) {
-        let World { broadcasts, tables, snapshot } = world;
-        let Inputs { columns, found } = self;
-        for (at, input) in relation.inputs.iter().enumerate() {
-            if !wanted[at] || !columns[at].is_empty() {
-                continue;
-            }
-            columns[at] = match input.lookup {
-                None => rows.data.iter().skip(input.column).step_by(rows.width).copied().collect(),
-                Some(lookup) => {
-                    let name = &relation.lookups[lookup].relation;
-                    let find =
-                        || find(&relation.lookups[lookup], columns, rows.len(), &broadcasts.all, tables);
-                    let numbers = found[lookup].get_or_insert_with(find);
-                    let numbers = numbers.iter().copied();
-                    gather(name, input.column, numbers, &broadcasts.all, tables, snapshot)
-                }
-            };
-        }
-    }
 }

@@ -27,7 +27,7 @@ use super::stage::{Added, PartLines, Relevant, Serving, Stage, Sums};
 use crate::datum::{Datum, NULL};
 use crate::error::Result;
 use crate::plan::part::Beside;
-use crate::plan::scalar::Scalar;
+use crate::plan::scalar::{Lane, Scalar, Scratch, Values};
 use crate::table::Tables;
 use crate::table::snapshot::Snapshot;
 
@@ -611,18 +611,23 @@ impl Maintained {
             let pairs =
                 pairs.unwrap_or_else(|| lines.coordinates.iter().map(|&at| coordinates.pair(at)).collect());
             let inner_keys: Vec<Vec<Datum>> = keys.iter().map(|&column| columns[column].clone()).collect();
-            let signed = |(read, h): (bool, &Scalar)| {
-                if !read {
+            let lanes: Vec<Lane> = columns.iter().map(|column| Lane::Wide(column)).collect();
+            let of_part = &priced.of.kept;
+            let read: Vec<usize> = (0..of_part.len()).filter(|&at| stage.reads(at)).collect();
+            let mut kept = vec![Values::default(); of_part.len()];
+            of_part.evaluate_into(&read, &lanes, lines.len(), &mut Scratch::default(), &mut kept);
+            let signed = |(at, kept): (usize, &Values)| {
+                if !stage.reads(at) {
                     return vec![0; lines.len()];
                 }
-                let lane = h.evaluate(&columns, lines.len());
+                let lane = kept.lane();
                 let delta = |line: usize| match lane.get(line) {
                     NULL => 0,
                     value => lines.sides[line].weight() * value,
                 };
                 (0..lines.len()).map(delta).collect()
             };
-            let deltas: Vec<Vec<Datum>> = kept().map(signed).collect();
+            let deltas: Vec<Vec<Datum>> = kept.iter().enumerate().map(signed).collect();
             let part = PartLines {
                 accounts: &lines.accounts,
                 sides: &lines.sides,

@@ -99,6 +99,6 @@ impl Selection {
 pub fn looked(relation: &Broadcast, column: usize, number: u32, side: Side) -> Datum {
     match side {
         Side::Before => relation.was(number, column),
-        Side::After => relation.columns[column][number as usize],
+        Side::After => relation.columns[column].get(number as usize),
     }
 }

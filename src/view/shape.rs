@@ -8,7 +8,7 @@ use std::sync::{Arc, RwLock};
 
 use hashbrown::HashMap;
 
-use super::broadcast::{Broadcasts, find};
+use super::broadcast::{Broadcasts, Finder};
 use super::cells::overflow;
 use super::legs::LegColumns;
 use super::pair::{Pair, Pairs};
@@ -21,7 +21,8 @@ use crate::plan::catalog::{Catalog, Parameters, Planner};
 use crate::plan::grouped::{GroupedView, MeasureKind, QUALITY};
 use crate::plan::part::{self, Part, part};
 use crate::plan::relation::{Input, Lookup, Relation, relations};
-use crate::plan::scalar::{Comparison, Lane, Scalar};
+use crate::plan::scalar::{BATCH_ROWS, Comparison, Lane, NONE, Program, Scalar, Scratch, Values};
+use crate::schema::Schema;
 use crate::table::Tables;
 
 pub struct Shape {
@@ -58,6 +59,11 @@ pub struct Priced {
     /// What is applied last then depends on the row found: a pair of such a part is the number of that row,
     /// 1 more, and 0 where none is found.
     row: Option<Lookup>,
+    finder: Option<Finder>,
+    /// What is kept, over the columns of legs and beside them.
+    pub kept: Program,
+    /// What inner groups add, over their keys and aggregates.
+    pub inner: Option<Program>,
 }
 
 /// What is kept for a row, as a function of its sums, given by their places in the arrangement.
@@ -118,10 +124,23 @@ pub struct Pricing<'a> {
 struct Applied {
     inputs: Vec<Looked>,
     gs: Vec<G>,
+    domains: Vec<Domain>,
     /// Pairs evaluated so far.
     pairs: usize,
     /// Which pairs the current update has seen.
     seen: Vec<bool>,
+}
+
+/// Functions that are evaluated for the same: pairs of instruments, or rows of one relation.
+struct Domain {
+    rows_of: Option<usize>,
+    /// The functions, each an output of the program.
+    gs: Vec<usize>,
+    program: Program,
+    scratch: Scratch,
+    /// By input, and by output.
+    inputs: Vec<Values>,
+    outputs: Vec<Values>,
 }
 
 /// A column of a relation, looked up by one member of a pair.
@@ -148,7 +167,7 @@ struct G {
     /// The inputs it reads, and those of which it reads more than whether there is a value.
     inputs: Vec<usize>,
     by_value: Vec<usize>,
-    values: Vec<Datum>,
+    values: Values,
     moves: Vec<Step>,
     /// The differences of the last update by pair, where most pairs moved and all fit.
     dense: Vec<i64>,
@@ -273,12 +292,14 @@ impl Shape {
         let mut applied = Applied::default();
         for (at, name) in view.parts.iter().enumerate() {
             let plan = planner.logical(&view.part(catalog, at, parameters))?;
-            parts.push(Priced::new(part(&plan, &mut dictionaries.names)?, &mut applied, legs, broadcasts)?);
+            let part = part(&plan, &mut dictionaries.names)?;
+            parts.push(Priced::new(part, &mut applied, legs, broadcasts, &catalog.schema)?);
             planner.add_relation(name, Arc::new(plan.schema().as_arrow().clone()));
         }
         let plan = planner.logical(&view.measures(catalog, name))?;
         let relation = relations(&plan, &mut dictionaries.names, &HashMap::new())?.remove(0);
         let columns = columns_of(&view, plan.schema().as_arrow());
+        applied.compile();
         let reads = relation.inputs.iter().map(|input| (input.lookup.map_or(0, |at| at + 1), input.column));
         let reads = reads.collect();
         let measures = measures(&view, &relation);
@@ -328,24 +349,60 @@ impl Shape {
 }
 
 impl G {
+    /// Moves the values of pairs that a change reached.
+    fn follow(&mut self, reached: &[Pair], lane: Lane) -> Result<()> {
+        if reached.len() >= self.values.len() / 4 && self.move_most(reached, lane) {
+            return Ok(());
+        }
+        for (row, &pair) in reached.iter().enumerate() {
+            let (before, after) = (self.values.get(pair as usize), lane.get(row));
+            if before != after {
+                self.values.set(pair as usize, after);
+                let delta = or_zero(after).checked_sub(or_zero(before)).ok_or_else(overflow)?;
+                self.moves.push(Step { pair, before, after, delta });
+            }
+        }
+        Ok(())
+    }
+
     /// Moves values of most pairs, and lays the differences out by pair; false, and nothing is moved, where
     /// one does not fit 64 bits.
-    fn move_most(&mut self, reached: &[Pair], lane: &Lane) -> bool {
-        let fits = |(row, &pair): (usize, &Pair)| {
-            let (after, before) = (or_zero(lane.get(row)), or_zero(self.values[pair as usize]));
-            after.checked_sub(before).is_some_and(|delta| i64::try_from(delta).is_ok())
-        };
-        if !reached.iter().enumerate().all(fits) {
-            return false;
-        }
-        self.dense.resize(self.values.len(), 0);
+    fn move_most(&mut self, reached: &[Pair], lane: Lane) -> bool {
         let mut most = 0;
-        for (row, &pair) in reached.iter().enumerate() {
-            let after = lane.get(row);
-            let before = std::mem::replace(&mut self.values[pair as usize], after);
-            let delta = (or_zero(after) - or_zero(before)) as i64;
-            most |= delta.unsigned_abs();
-            self.dense[pair as usize] = delta;
+        if let (Values::Narrow(held), Lane::Narrow(new)) = (&mut self.values, lane)
+            && held.len() == reached.len()
+        {
+            // As many as there are: they stand in their order.
+            let or_zero = |value: i64| if value == NONE { 0 } else { value };
+            self.dense.resize(held.len(), 0);
+            let mut over = false;
+            for ((delta, &after), &before) in self.dense.iter_mut().zip(new).zip(&*held) {
+                let (difference, overflows) = or_zero(after).overflowing_sub(or_zero(before));
+                over |= overflows;
+                most |= difference.unsigned_abs();
+                *delta = difference;
+            }
+            if over {
+                self.dense.clear();
+                return false;
+            }
+            held.copy_from_slice(new);
+        } else {
+            let delta = |row: usize, pair: Pair| {
+                let (after, before) = (or_zero(lane.get(row)), or_zero(self.values.get(pair as usize)));
+                after.checked_sub(before).and_then(|delta| i64::try_from(delta).ok())
+            };
+            if reached.iter().enumerate().any(|(row, &pair)| delta(row, pair).is_none()) {
+                return false;
+            }
+            self.dense.resize(self.values.len(), 0);
+            for (row, &pair) in reached.iter().enumerate() {
+                let after = lane.get(row);
+                let delta = (or_zero(after) - or_zero(self.values.get(pair as usize))) as i64;
+                self.values.set(pair as usize, after);
+                most |= delta.unsigned_abs();
+                self.dense[pair as usize] = delta;
+            }
         }
         self.dense_bits = u64::BITS - most.leading_zeros();
         true
@@ -359,8 +416,8 @@ fn or_zero(value: Datum) -> Datum {
 impl Pricing<'_> {
     /// A function's value for each pair.
     #[inline]
-    pub fn values(&self, g: usize) -> &[Datum] {
-        &self.applied.gs[g].values
+    pub fn values(&self, g: usize) -> Lane<'_> {
+        self.applied.gs[g].values.lane()
     }
 
     /// What the last update changed, by pair: given where that is most of them and fits 64 bits.
@@ -398,7 +455,7 @@ impl Applied {
                 rows_of,
                 inputs,
                 by_value,
-                values: Vec::new(),
+                values: Values::default(),
                 moves: Vec::new(),
                 dense: Vec::new(),
                 dense_bits: 0,
@@ -438,16 +495,13 @@ impl Applied {
         if !stirred.contains(&true) {
             return Ok(());
         }
-        for rows_of in self.domains() {
-            let again = |(g, again): &(&G, &bool)| **again && g.rows_of == rows_of;
-            let mut wanted = vec![false; self.inputs.len()];
-            for (g, _) in self.gs.iter().zip(&stirred).filter(again) {
-                g.inputs.iter().for_each(|&input| wanted[input] = true);
+        let mut domains = std::mem::take(&mut self.domains);
+        let followed = domains.iter_mut().try_for_each(|domain| {
+            let asked: Vec<usize> = (0..domain.gs.len()).filter(|&at| stirred[domain.gs[at]]).collect();
+            if asked.is_empty() {
+                return Ok(());
             }
-            if !wanted.contains(&true) {
-                continue;
-            }
-            let reached = match rows_of {
+            let reached = match domain.rows_of {
                 None => self.reached(pairs, broadcasts),
                 Some(relation) => {
                     let known = self.rows_known(relation);
@@ -457,35 +511,72 @@ impl Applied {
                     rows
                 }
             };
-            let columns = self.columns(&reached, &wanted, pairs, broadcasts);
-            let gs = self.gs.iter_mut().zip(&stirred);
-            for (g, _) in gs.filter(|(g, again)| **again && g.rows_of == rows_of) {
-                let lane = g.scalar.evaluate(&columns, reached.len());
-                if reached.len() >= g.values.len() / 4 && g.move_most(&reached, &lane) {
-                    continue;
-                }
-                for (row, &pair) in reached.iter().enumerate() {
-                    let after = lane.get(row);
-                    let before = std::mem::replace(&mut g.values[pair as usize], after);
-                    if before != after {
-                        let delta = or_zero(after).checked_sub(or_zero(before)).ok_or_else(overflow)?;
-                        g.moves.push(Step { pair, before, after, delta });
-                    }
-                }
+            self.evaluate(domain, &asked, &reached, pairs, broadcasts);
+            for at in asked {
+                self.gs[domain.gs[at]].follow(&reached, domain.outputs[at].lane())?;
             }
-        }
-        Ok(())
+            Ok(())
+        });
+        self.domains = domains;
+        followed
     }
 
-    /// What functions are evaluated for: pairs of instruments, and rows of which relations.
-    fn domains(&self) -> Vec<Option<usize>> {
-        let mut domains = vec![None];
-        for g in &self.gs {
-            if !domains.contains(&g.rows_of) {
-                domains.push(g.rows_of);
+    /// Compiles the functions, once all are known.
+    fn compile(&mut self) {
+        for (at, g) in self.gs.iter().enumerate() {
+            match self.domains.iter_mut().find(|domain| domain.rows_of == g.rows_of) {
+                Some(domain) => domain.gs.push(at),
+                None => self.domains.push(Domain {
+                    rows_of: g.rows_of,
+                    gs: vec![at],
+                    program: Program::new([]),
+                    scratch: Scratch::default(),
+                    inputs: vec![Values::default(); self.inputs.len()],
+                    outputs: Vec::new(),
+                }),
             }
         }
-        domains
+        for domain in &mut self.domains {
+            domain.program = Program::new(domain.gs.iter().map(|&g| &self.gs[g].scalar));
+            domain.outputs = vec![Values::default(); domain.gs.len()];
+        }
+    }
+
+    /// Evaluates asked functions of a domain for pairs, or rows: the results are the domain's outputs.
+    fn evaluate(
+        &self,
+        domain: &mut Domain,
+        asked: &[usize],
+        of: &[Pair],
+        pairs: &Pairs,
+        broadcasts: &Broadcasts,
+    ) {
+        let Domain { gs, program, scratch, inputs, outputs, .. } = domain;
+        let mut wanted = vec![false; inputs.len()];
+        asked.iter().flat_map(|&at| &self.gs[gs[at]].inputs).for_each(|&input| wanted[input] = true);
+        asked.iter().for_each(|&at| outputs[at].clear());
+        for of in of.chunks(BATCH_ROWS) {
+            let inputs = inputs.iter_mut().zip(&self.inputs).zip(&wanted);
+            let lanes: Vec<Lane> = inputs
+                .map(|((lane, looked), wanted)| {
+                    let Looked { relation, column, by } = *looked;
+                    let values = broadcasts.all[relation].columns[column].lane();
+                    match by {
+                        _ if !wanted => return Lane::Const(NULL),
+                        Member::Instrument => {
+                            lane.gather(values, of.iter().map(|&pair| pairs.instrument_number(pair)));
+                        }
+                        Member::PricedAs => {
+                            lane.gather(values, of.iter().map(|&pair| pairs.priced_as_number(pair)));
+                        }
+                        Member::Row => lane.gather(values, of.iter().map(|&pair| pair.wrapping_sub(1))),
+                    }
+                    lane.lane()
+                })
+                .collect();
+            let results = program.run(asked, &lanes, of.len(), scratch);
+            asked.iter().for_each(|&at| outputs[at].append(results.lane(at), of.len()));
+        }
     }
 
     /// Rows of a relation evaluated so far, that of none among them.
@@ -494,9 +585,17 @@ impl Applied {
         g.values.len() as u32
     }
 
-    /// The known pairs of which a member changed in any relation.
+    /// The known pairs of which a member changed in any relation; where those may be most of them, all: what
+    /// is not reached comes out as it was.
     fn reached(&mut self, pairs: &Pairs, broadcasts: &Broadcasts) -> Vec<Pair> {
         let known = self.pairs as Pair;
+        let most = |relation: usize| {
+            let relation = &broadcasts.all[relation];
+            relation.changed_rows.len() * 2 > relation.columns[0].len()
+        };
+        if self.inputs.iter().any(|looked| looked.by != Member::Row && most(looked.relation)) {
+            return (0..known).collect();
+        }
         self.seen.resize(self.pairs, false);
         let mut reached = Vec::new();
         let mut done: Vec<(usize, Member)> = Vec::new();
@@ -525,8 +624,9 @@ impl Applied {
 
     fn follow_new(&mut self, pairs: &Pairs, broadcasts: &Broadcasts) {
         let known = std::mem::replace(&mut self.pairs, pairs.len()) as Pair;
-        for rows_of in self.domains() {
-            let new: Vec<Pair> = match rows_of {
+        let mut domains = std::mem::take(&mut self.domains);
+        for domain in &mut domains {
+            let new: Vec<Pair> = match domain.rows_of {
                 None => (known..self.pairs as Pair).collect(),
                 Some(relation) => {
                     let rows = broadcasts.all[relation].columns[0].len() as u32;
@@ -536,43 +636,24 @@ impl Applied {
             if new.is_empty() {
                 continue;
             }
-            let by_row = |looked: &Looked| looked.by == Member::Row;
-            let wanted: Vec<bool> =
-                self.inputs.iter().map(|looked| by_row(looked) == rows_of.is_some()).collect();
-            let columns = self.columns(&new, &wanted, pairs, broadcasts);
-            for g in self.gs.iter_mut().filter(|g| g.rows_of == rows_of) {
-                let lane = g.scalar.evaluate(&columns, new.len());
-                g.values.extend((0..new.len()).map(|row| lane.get(row)));
+            let all: Vec<usize> = (0..domain.gs.len()).collect();
+            self.evaluate(domain, &all, &new, pairs, broadcasts);
+            for (&g, lane) in domain.gs.iter().zip(&domain.outputs) {
+                self.gs[g].values.append(lane.lane(), new.len());
             }
         }
-    }
-
-    /// What is looked up for pairs, column by column; inputs not wanted stay empty.
-    fn columns(
-        &self,
-        of: &[Pair],
-        wanted: &[bool],
-        pairs: &Pairs,
-        broadcasts: &Broadcasts,
-    ) -> Vec<Vec<Datum>> {
-        let column = |(looked, &wanted): (&Looked, &bool)| {
-            if !wanted {
-                return Vec::new();
-            }
-            let values = &broadcasts.all[looked.relation].columns[looked.column];
-            let value = |number: u32| values.get(number as usize).copied().unwrap_or(NULL);
-            match looked.by {
-                Member::Instrument => of.iter().map(|&pair| value(pairs.instrument_number(pair))).collect(),
-                Member::PricedAs => of.iter().map(|&pair| value(pairs.priced_as_number(pair))).collect(),
-                Member::Row => of.iter().map(|&pair| value(pair.wrapping_sub(1))).collect(),
-            }
-        };
-        self.inputs.iter().zip(wanted).map(column).collect()
+        self.domains = domains;
     }
 }
 
 impl Priced {
-    fn new(part: Part, applied: &mut Applied, legs: &LegColumns, broadcasts: &Broadcasts) -> Result<Priced> {
+    fn new(
+        part: Part,
+        applied: &mut Applied,
+        legs: &LegColumns,
+        broadcasts: &Broadcasts,
+        schema: &Schema,
+    ) -> Result<Priced> {
         if part.factored.kept.len() > u64::BITS as usize {
             return Err(Error::unsupported("a part keeps at most 64 different sums; split it"));
         }
@@ -667,7 +748,13 @@ impl Priced {
         let plain = part.nested.is_none() && part.beside.is_empty() && row.is_none();
         let forms = || part.factored.kept.iter().map(|kept| Form::of(kept, legs)).collect();
         let forms = if plain { forms() } else { None };
-        Ok(Priced { part, aggregates, terms, forms, row })
+        let kept = Program::new(&part.factored.kept);
+        let inner = part.nested.as_ref().map(|nested| {
+            let over_row = |sum: &Scalar| sum.substitute(&mut |column| nested.row[column].clone());
+            Program::new(&nested.sums.iter().map(over_row).collect::<Vec<_>>())
+        });
+        let finder = row.as_ref().map(|row| Finder::new(row, schema));
+        Ok(Priced { part, aggregates, terms, forms, row, finder, kept, inner })
     }
 
     /// What tells, beside the columns of a leg, which pair each line is of: see `Priced::row`.
@@ -684,8 +771,11 @@ impl Priced {
         broadcasts: &Broadcasts,
         tables: &Tables,
     ) -> Option<Vec<Pair>> {
-        let found = find(self.row.as_ref()?, columns, lines, &broadcasts.all, tables);
-        Some(found.into_iter().map(|row| row.wrapping_add(1)).collect())
+        let finder = self.finder.as_ref()?;
+        let columns: Vec<Lane> = columns.iter().map(|column| Lane::Wide(column)).collect();
+        let mut pairs = Vec::with_capacity(lines);
+        finder.find(&columns, lines, &broadcasts.all, tables, |_, row| pairs.push(row.wrapping_add(1)));
+        Some(pairs)
     }
 }
 

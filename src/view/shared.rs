@@ -321,7 +321,7 @@ impl Shared {
         let world = World { broadcasts: &broadcasts[LEGS_CURRENCY], tables, snapshot };
         legs.evaluate(table, rows, world, &mut |batch| {
             for (fields, arrangement) in &mut *arrangements {
-                arrangement.add(batch, weight, &legs.columns, pairs, &tables.instruments);
+                arrangement.add(batch, weight, pairs, &tables.instruments);
                 // Of a load's many legs few wait at a time.
                 if arrangement.waiting() >= LEGS_WAITING_MAX && !read(fields) {
                     arrangement.commit_unread();
@@ -338,7 +338,7 @@ impl Shared {
         arrangement.clear();
         let world = World { broadcasts: &broadcasts[LEGS_CURRENCY], tables, snapshot };
         legs.each(world, &mut |batch| {
-            arrangement.add(batch, 1, &legs.columns, pairs, &tables.instruments);
+            arrangement.add(batch, 1, pairs, &tables.instruments);
             arrangement.commit_unread();
         });
     }

@@ -127,7 +127,7 @@ impl Spread {
         for (line, (&group, &pair)) in lines.groups.iter().zip(lines.pairs).enumerate() {
             self.touched.groups.push(group);
             for terms in &self.terms {
-                let now = or_zero(priced.values(terms.g)[pair as usize]);
+                let now = or_zero(priced.values(terms.g).get(pair as usize));
                 let before = now.checked_sub(priced.delta(terms.g, pair)).ok_or_else(overflow)?;
                 for term in terms.sums.iter().filter(|term| lines.deltas[term.kept][line] != 0) {
                     let value = &mut self.values[term.aggregate][group as usize];
@@ -158,7 +158,7 @@ impl Spread {
                     let value = &mut values[term.aggregate][group as usize];
                     match (before != 0, after != 0) {
                         (false, true) => {
-                            let g = priced.values(terms.g)[pair as usize];
+                            let g = priced.values(terms.g).get(pair as usize);
                             *value = aggregates[term.aggregate].better(*value, g);
                         }
                         (true, false) => {
@@ -196,7 +196,7 @@ impl Spread {
         let Spread { terms, forms, told, values, touched, .. } = self;
         let (terms, forms, told) = (&terms[..], &forms[..], &told[..]);
         let factor = |terms: &Terms, pair: Pair| match by {
-            By::Value => or_zero(priced.values(terms.g)[pair as usize]),
+            By::Value => or_zero(priced.values(terms.g).get(pair as usize)),
             By::Delta => priced.delta(terms.g, pair),
         };
         let is_netted = told.contains(&false) && !forms.iter().all(Form::adds_up);
@@ -325,7 +325,7 @@ impl Spread {
                         continue;
                     }
                     for terms in &terms {
-                        let g = priced.values(terms.g)[pair as usize];
+                        let g = priced.values(terms.g).get(pair as usize);
                         for term in &terms.extremes {
                             if forms[term.kept].value(&|place| slot.sums()[place].get(row)) != 0 {
                                 let value = &mut values[term.aggregate][group as usize];
@@ -347,13 +347,13 @@ impl Spread {
         }
         let RowsOf { selection, placed, base, groups, .. } = rows;
         let best = |values: &mut [Vec<Datum>], pair: Pair| {
-            let known = |terms: &&&Terms| priced.values(terms.g)[pair as usize] != NULL;
+            let known = |terms: &&&Terms| priced.values(terms.g).get(pair as usize) != NULL;
             if !terms.iter().any(|terms| known(&terms)) || !selection.has_pair(pair, Side::After, base) {
                 return;
             }
             let Some(of) = SlotRows::new(pair, selection, placed, base) else { return };
             for terms in terms.iter().filter(known) {
-                let g = priced.values(terms.g)[pair as usize];
+                let g = priced.values(terms.g).get(pair as usize);
                 for term in &terms.extremes {
                     let (values, aggregate) = (&mut values[term.aggregate], aggregates[term.aggregate]);
                     of.present(&forms[term.kept], |group| {

@@ -18,6 +18,7 @@ use super::spread::{RowsOf, Spread};
 use crate::datum::{Datum, NULL};
 use crate::error::Result;
 use crate::plan::part::Nested;
+use crate::plan::scalar::Lane;
 use crate::table::PartitionId;
 
 pub struct Stage {
@@ -401,12 +402,9 @@ impl Inner {
         if buckets.is_empty() {
             return Ok(());
         }
-        let rows: Vec<Vec<Datum>> = nested
-            .row
-            .iter()
-            .map(|scalar| scalar.evaluate(&columns, buckets.len()).into_vec(buckets.len()))
-            .collect();
-        let new: Vec<_> = nested.sums.iter().map(|scalar| scalar.evaluate(&rows, buckets.len())).collect();
+        let lanes: Vec<Lane> = columns.iter().map(|column| Lane::Wide(column)).collect();
+        let inner = priced.of.inner.as_ref().expect("a part with inner groups says what they add");
+        let new = inner.evaluate(&lanes, buckets.len());
         let mut seen = HashSet::new();
         for (row, &bucket) in buckets.iter().enumerate() {
             let group = self.outer[bucket as usize];

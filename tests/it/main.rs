@@ -14,6 +14,7 @@ mod market;
 mod protocol;
 mod replay;
 mod rows;
+mod scalar;
 mod server;
 mod session;
 mod slt;

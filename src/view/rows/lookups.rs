@@ -5,11 +5,11 @@ use std::sync::Arc;
 use crate::datum::{Datum, NULL};
 use crate::dictionary::Code;
 use crate::plan::relation::{Lookup, Relation};
-use crate::plan::scalar::Scalar;
+use crate::plan::scalar::{Lane, Program, Scalar, Values};
 use crate::plan::scan::day_row;
 use crate::table::snapshot::Snapshot;
 use crate::table::{Domain, Tables};
-use crate::view::broadcast::Broadcasts;
+use crate::view::broadcast::{Broadcasts, NOWHERE};
 
 /// The relation of one row: the business date and the age limits of prices.
 pub const DAY: &str = "system.day";
@@ -24,7 +24,7 @@ pub struct Looked {
 #[derive(Debug, Clone)]
 struct Shelf {
     of: Looked,
-    values: Arc<Vec<Datum>>,
+    values: Arc<Values>,
     /// The last refresh changed a value that was there before.
     changed: bool,
 }
@@ -58,7 +58,7 @@ impl Lookups {
         for shelf in &mut self.shelves {
             let values = &broadcasts.get(&shelf.of.relation).columns[shelf.of.column];
             let known = shelf.values.len().min(values.len());
-            shelf.changed = shelf.values[..known] != values[..known];
+            shelf.changed = !shelf.values.lane().agrees(values.lane(), known);
             if shelf.changed || shelf.values.len() != values.len() {
                 shelf.values = Arc::new(values.clone());
             }
@@ -79,26 +79,25 @@ impl Lookups {
         relation: &Relation,
         used: &[bool],
         rows: usize,
-        source: &dyn Fn(usize) -> Vec<Datum>,
-    ) -> Vec<Vec<Datum>> {
-        let mut found: Vec<Option<Vec<Option<u32>>>> = vec![None; relation.lookups.len()];
-        let mut inputs: Vec<Vec<Datum>> = Vec::with_capacity(relation.inputs.len());
+        source: &dyn Fn(usize) -> Values,
+    ) -> Vec<Values> {
+        let mut found: Vec<Option<Vec<u32>>> = vec![None; relation.lookups.len()];
+        let mut inputs: Vec<Values> = Vec::with_capacity(relation.inputs.len());
         for (at, input) in relation.inputs.iter().enumerate() {
             let column = match input.lookup {
-                _ if !used[at] => Vec::new(),
+                _ if !used[at] => Values::default(),
                 None => source(input.column),
                 Some(lookup) if relation.lookups[lookup].relation == DAY => {
-                    vec![self.day[input.column]; rows]
+                    std::iter::repeat_n(self.day[input.column], rows).collect()
                 }
                 Some(at) => {
                     let lookup = &relation.lookups[at];
                     // Inputs of a look-up stand after those its key is made of.
                     let numbers = found[at].get_or_insert_with(|| self.find(lookup, &inputs, rows));
+                    let mut column = Values::default();
                     let values = self.values(&lookup.relation, input.column);
-                    let value = |number: &Option<u32>| {
-                        number.and_then(|number| values.get(number as usize)).copied().unwrap_or(NULL)
-                    };
-                    numbers.iter().map(value).collect()
+                    column.gather(values.lane(), numbers.iter().copied());
+                    column
                 }
             };
             inputs.push(column);
@@ -106,19 +105,22 @@ impl Lookups {
         inputs
     }
 
-    fn find(&self, lookup: &Lookup, inputs: &[Vec<Datum>], rows: usize) -> Vec<Option<u32>> {
+    /// The number of the instrument that each row looks up, or one beyond them all.
+    fn find(&self, lookup: &Lookup, inputs: &[Values], rows: usize) -> Vec<u32> {
         let [(_, key)] = lookup.keys.as_slice() else {
             panic!("{} is looked up by the instrument alone", lookup.relation);
         };
-        let codes = key.evaluate(inputs, rows);
+        let inputs: Vec<Lane> = inputs.iter().map(Values::lane).collect();
+        let codes = Program::new([key]).evaluate(&inputs, rows).remove(0);
         let number = |row: usize| {
             let code = codes.get(row);
-            if code == NULL { None } else { self.instruments.find(code as Code) }
+            let known = if code == NULL { None } else { self.instruments.find(code as Code) };
+            known.unwrap_or(NOWHERE)
         };
         (0..rows).map(number).collect()
     }
 
-    fn values(&self, relation: &str, column: usize) -> &[Datum] {
+    fn values(&self, relation: &str, column: usize) -> &Values {
         let shelf =
             self.shelves.iter().find(|shelf| shelf.of.column == column && shelf.of.relation == relation);
         &shelf.expect("a column is wanted before it is read").values

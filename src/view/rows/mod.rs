@@ -34,6 +34,7 @@ use crate::datum::{Datum, NULL};
 use crate::dictionary::{Code, Dictionaries};
 use crate::error::Result;
 use crate::plan::rows::RowsPlan;
+use crate::plan::scalar::Values;
 use crate::table::chunk::CHUNK_ROWS;
 use crate::table::partition::{Row, Rows};
 use crate::table::snapshot::{Snapshot, TableSnapshot};
@@ -370,7 +371,7 @@ fn stored<'a>(places: &[Place], table: &'a TableSnapshot) -> Vec<(&'a Rows, Row)
     places.iter().map(row).collect()
 }
 
-fn gather(rows: &[(&Rows, Row)], column: usize) -> Vec<Datum> {
+fn gather(rows: &[(&Rows, Row)], column: usize) -> Values {
     rows.iter().map(|&(rows, row)| rows.get(row, column)).collect()
 }
 

@@ -2,15 +2,15 @@
 
 use super::lookups::{Looked, Lookups, looked_up, used};
 use crate::datum::{Datum, NULL};
-use crate::plan::relation::Relation;
 use crate::plan::rows::{RowsPlan, Source};
+use crate::plan::scalar::{Lane, Program, Values};
 use crate::view::result::{Cell, Quality};
 
 /// Rows that are evaluated in one go.
 pub const BATCH_ROWS: usize = 8_192;
 
 /// Gives a column of some base rows by its place in the table.
-pub type BaseRows<'a> = &'a dyn Fn(usize) -> Vec<Datum>;
+pub type BaseRows<'a> = &'a dyn Fn(usize) -> Values;
 
 /// What is wanted of rows, and what has to be read for it.
 pub struct Reading {
@@ -19,6 +19,10 @@ pub struct Reading {
     side: Vec<usize>,
     used_of_base: Vec<bool>,
     used_of_side: Vec<bool>,
+    /// Whether a row counts, and the columns of the first stage.
+    of_base: Program,
+    /// Whether the view has the row, and the columns of the measures.
+    of_side: Program,
 }
 
 /// Some rows as they were read.
@@ -28,23 +32,26 @@ pub struct Read {
     /// By measure wanted, then by row.
     pub cells: Vec<Vec<Cell>>,
     /// By column of the first stage; empty where it was not read.
-    pub side: Vec<Vec<Datum>>,
+    pub side: Vec<Values>,
 }
 
 impl Reading {
     /// A reading of measures, and of columns of the first stage besides.
     pub fn new(plan: &RowsPlan, measures: Vec<usize>, side: &[usize]) -> Reading {
-        let columns = measures.iter().flat_map(|&measure| plan.measures[measure].source.columns());
-        let scalars = columns.map(|column| &plan.view.columns[column]).chain([&plan.view.filter]);
-        let used_of_side = used(&plan.view, scalars);
+        let columns = || measures.iter().flat_map(|&measure| plan.measures[measure].source.columns());
+        let scalars = || [&plan.view.filter].into_iter().chain(columns().map(|at| &plan.view.columns[at]));
+        let used_of_side = used(&plan.view, scalars());
+        let of_side = Program::new(scalars());
         let mut side = side.to_vec();
         let read = plan.view.inputs.iter().zip(&used_of_side).filter(|(_, used)| **used);
         side.extend(read.filter(|(input, _)| input.lookup.is_none()).map(|(input, _)| input.column));
         side.sort_unstable();
         side.dedup();
-        let scalars = side.iter().map(|&column| &plan.rows.columns[column]).chain([&plan.rows.filter]);
-        let used_of_base = used(&plan.rows, scalars);
-        Reading { measures, side, used_of_base, used_of_side }
+        let columns = || side.iter().map(|&column| &plan.rows.columns[column]);
+        let scalars = || [&plan.rows.filter].into_iter().chain(columns());
+        let used_of_base = used(&plan.rows, scalars());
+        let of_base = Program::new(scalars());
+        Reading { measures, side, used_of_base, used_of_side, of_base, of_side }
     }
 
     /// The looked-up columns it depends on, but those of the day.
@@ -58,32 +65,35 @@ impl Reading {
     /// Evaluates `rows` base rows.
     pub fn read(&self, plan: &RowsPlan, rows: usize, base: BaseRows, lookups: &Lookups) -> Read {
         let inputs = lookups.inputs(&plan.rows, &self.used_of_base, rows, base);
-        let counts = plan.rows.filter.evaluate(&inputs, rows);
-        let mut side = vec![Vec::new(); plan.rows.columns.len()];
-        for &column in &self.side {
-            side[column] = plan.rows.columns[column].evaluate(&inputs, rows).into_vec(rows);
-        }
+        let mut of_base = evaluate(&self.of_base, &inputs, rows).into_iter();
+        let counts = of_base.next().expect("a filter is evaluated");
+        let mut side = vec![Values::default(); plan.rows.columns.len()];
+        self.side.iter().zip(of_base).for_each(|(&column, values)| side[column] = values);
         let inputs = lookups.inputs(&plan.view, &self.used_of_side, rows, &|column| side[column].clone());
-        let passes = plan.view.filter.evaluate(&inputs, rows);
+        let mut of_side = evaluate(&self.of_side, &inputs, rows).into_iter();
+        let passes = of_side.next().expect("a filter is evaluated");
         let kept = (0..rows).map(|row| counts.get(row) == 1 && passes.get(row) == 1).collect();
-        let cells = self
-            .measures
-            .iter()
-            .map(|&measure| cells(&plan.view, plan.measures[measure].source, &inputs, rows));
+        let cells =
+            self.measures.iter().map(|&measure| cells(plan.measures[measure].source, &mut of_side, rows));
         Read { kept, cells: cells.collect(), side }
     }
 }
 
-fn cells(view: &Relation, source: Source, inputs: &[Vec<Datum>], rows: usize) -> Vec<Cell> {
-    let lane = |column: usize| view.columns[column].evaluate(inputs, rows);
+fn evaluate(program: &Program, inputs: &[Values], rows: usize) -> Vec<Values> {
+    let inputs: Vec<Lane> = inputs.iter().map(Values::lane).collect();
+    program.evaluate(&inputs, rows)
+}
+
+/// The cells of a measure, whose columns come in the order of its source.
+fn cells(source: Source, columns: &mut impl Iterator<Item = Values>, rows: usize) -> Vec<Cell> {
+    let mut lane = || columns.next().expect("a measure's columns are evaluated");
     match source {
-        Source::Plain(column) => {
-            let lane = lane(column);
+        Source::Plain(_) => {
+            let lane = lane();
             (0..rows).map(|row| Cell::new(lane.get(row))).collect()
         }
-        Source::Graded { value, positions, unpriced, stale } => {
-            let (value, positions) = (lane(value), lane(positions));
-            let (unpriced, stale) = (lane(unpriced), lane(stale));
+        Source::Graded { .. } => {
+            let [value, positions, unpriced, stale] = std::array::from_fn(|_| lane());
             (0..rows)
                 .map(|row| graded(value.get(row), positions.get(row), unpriced.get(row), stale.get(row)))
                 .collect()

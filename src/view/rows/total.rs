@@ -10,6 +10,7 @@ use crate::datum::{Datum, NULL};
 use crate::dictionary::Code;
 use crate::error::{Error, Result};
 use crate::plan::rows::{RowsPlan, Source};
+use crate::plan::scalar::{Lane, Program, Values};
 use crate::view::result::Cell;
 
 #[derive(Debug, Default)]
@@ -23,14 +24,14 @@ impl Sums {
     pub fn add(&mut self, plan: &RowsPlan, read: &Read, weight: Datum, lookups: &Lookups) {
         let width = plan.summed.len();
         for row in (0..read.kept.len()).filter(|&row| read.kept[row]) {
-            let code = read.side[plan.instrument][row] as Code;
+            let code = read.side[plan.instrument].get(row) as Code;
             let number = lookups.instruments().find(code).expect("a row's instrument is known") as usize;
             if self.values.len() < (number + 1) * width {
                 self.values.resize((number + 1) * width, 0);
             }
             let sums = &mut self.values[number * width..][..width];
             for (sum, &column) in sums.iter_mut().zip(&plan.summed) {
-                *sum += weight * read.side[column][row];
+                *sum += weight * read.side[column].get(row);
             }
         }
     }
@@ -48,12 +49,14 @@ impl Sums {
             None => numbers.iter().map(|&n| Datum::from(lookups.instruments().codes()[n])).collect(),
         };
         let graded_only = plan.measures.iter().filter(|m| matches!(m.source, Source::Graded { .. }));
-        let columns = graded_only.flat_map(|measure| measure.source.columns());
-        let used = used(&plan.view, columns.map(|column| &plan.view.columns[column]));
-        let inputs = lookups.inputs(&plan.view, &used, numbers.len(), &source);
+        let columns: Vec<usize> = graded_only.flat_map(|measure| measure.source.columns()).collect();
+        let scalars = || columns.iter().map(|&column| &plan.view.columns[column]);
+        let inputs = lookups.inputs(&plan.view, &used(&plan.view, scalars()), numbers.len(), &source);
+        let inputs: Vec<Lane> = inputs.iter().map(Values::lane).collect();
+        let values = Program::new(scalars()).evaluate(&inputs, numbers.len());
         let sum = |column: usize| {
-            let lane = plan.view.columns[column].evaluate(&inputs, numbers.len());
-            let mut values = (0..numbers.len()).map(|at| lane.get(at));
+            let at = columns.iter().position(|&known| known == column).expect("it was just evaluated");
+            let mut values = (0..numbers.len()).map(|row| values[at].get(row));
             values.try_fold(0, |sum: Datum, value| if value == NULL { None } else { sum.checked_add(value) })
         };
         let total = |measure: &crate::plan::rows::Measure| {
