@@ -14,6 +14,7 @@ use tickview::schedule::Engine;
 use tickview::serve::desk::{self, Options};
 use tickview::serve::http;
 use tickview::serve::live::Live;
+use tickview::serve::memory::{self, Size, Watch};
 use tracing_subscriber::EnvFilter;
 
 #[global_allocator]
@@ -47,6 +48,10 @@ struct Serve {
     /// After so many ticks the data stands still and is served on.
     #[arg(long)]
     stop_after_ticks: Option<u64>,
+    /// Resident memory, such as 8GiB, beyond which a source is not begun, data stands still and no view is
+    /// opened; where this is left out, what the machine or control group has, less an eighth.
+    #[arg(long, value_name = "SIZE")]
+    memory_limit: Option<Size>,
     #[command(flatten)]
     market: MarketFlags,
 }
@@ -106,14 +111,20 @@ fn main() -> Result<()> {
 fn serve(flags: Serve) -> Result<()> {
     let engine = Engine::new();
     let source = source(&flags, &engine)?;
+    let limit = flags.memory_limit.or_else(|| memory::standard_limit(&memory::read_file));
+    if let (Some(limit), Some(announced)) = (limit, source.announced()) {
+        memory::admit(&announced, limit)?;
+        tracing::info!(need = %memory::estimate(&announced), %limit, "the source fits into memory");
+    }
     let source = Ahead::new(source).context("the system gives no thread for the source")?;
     let live = Live::new(engine, Box::new(source))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let options = Options { stop_after_ticks: flags.stop_after_ticks };
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind(flags.listen).await.with_context(|| {
             format!("cannot listen on {}; choose another address with --listen", flags.listen)
         })?;
-        let (handle, thread) = desk::start(live, Options { stop_after_ticks: flags.stop_after_ticks })?;
+        let (handle, thread) = desk::start_within(live, options, limit.map(Watch::new))?;
         tracing::info!("listening on http://{}", listener.local_addr()?);
         http::serve(listener, handle, interrupted()).await?;
         if thread.join().is_err() {

@@ -11,7 +11,7 @@
 
 use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, channel, sync_channel};
 
-use super::source::{Cut, Source};
+use super::source::{Announced, Cut, Source};
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::limits::CUTS_AHEAD_MAX;
@@ -118,6 +118,14 @@ impl Source for Ahead {
                 Ok(Cut { record_time_max, source_time, progress: progress.clone(), ..Cut::default() })
             }
             Err(TryRecvError::Disconnected) => Err(lost()),
+        }
+    }
+
+    /// Nothing once the load has begun.
+    fn announced(&self) -> Option<Announced> {
+        match &self.state {
+            State::Idle(source, ..) => source.announced(),
+            State::Loading(_) | State::Loaded(_) | State::Lost => None,
         }
     }
 }

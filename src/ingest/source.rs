@@ -15,6 +15,32 @@ pub trait Source: Send {
     /// # Errors
     /// Where the source itself is broken; a bad record is no error but is set aside in the cut.
     fn cut(&mut self, now: Timestamp, records_max: usize) -> Result<Cut>;
+
+    /// How many rows it will deliver before it is caught up, asked before the first cut. `None` where it
+    /// cannot know.
+    fn announced(&self) -> Option<Announced> {
+        None
+    }
+}
+
+/// Rows that a source starts with; an estimate will do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Announced {
+    pub holdings: u64,
+    pub orders: u64,
+    /// Of all other tables.
+    pub others: u64,
+}
+
+impl Announced {
+    /// Counts rows of a table.
+    pub fn add(&mut self, table: &str, rows: u64) {
+        match table {
+            "base.sod_holding" => self.holdings += rows,
+            "base.order_events" => self.orders += rows,
+            _ => self.others += rows,
+        }
+    }
 }
 
 /// What one tick takes from a source.
@@ -43,6 +69,16 @@ pub struct Progress {
     pub topic: String,
     pub done: u64,
     pub total: u64,
+    pub unit: Unit,
+}
+
+/// What a source counts its progress in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Unit {
+    #[default]
+    Rows,
+    /// Of files whose records are not counted ahead.
+    Bytes,
 }
 
 /// A bad record: it changes no table and is kept with the reason.

@@ -2,7 +2,8 @@
 //!
 //! It takes a specification as `open` does and answers with the view at the epoch that stands. The desk
 //! hands out a snapshot and goes on; a thread of its own computes. It refuses what `open` would reject, a
-//! page of another origin, a second computation beside the first, and more rows than a window may have.
+//! page of another origin, a second computation beside the first, any while memory is short, and more rows
+//! than a window may have.
 //!
 //! Memory: a few copies of the selection's rows while it computes, for one computation at a time.
 
@@ -87,6 +88,10 @@ impl Audits {
                 "another recomputation runs; ask again in a second",
             ));
         };
+        if let Some(halted) = self.desk.halted() {
+            let message = format!("{}: nothing is recomputed until data moves again", halted.reason);
+            return Err(Error::new(Kind::Overloaded, "LIMIT", message));
+        }
         let snapshot = self.desk.snapshot().await;
         let snapshot = snapshot.map_err(|gone| Error::new(Kind::Unavailable, "LIMIT", gone.to_string()))?;
         let snapshot = snapshot.ok_or_else(|| {

@@ -11,14 +11,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::{mpsc, oneshot};
 
+use super::loading::Loading;
+use super::memory::{RESUME_PERCENT, Watch};
 use super::metrics;
 use super::pace::Pace;
 use super::protocol::{ClientMessage, Reject};
 use super::session::{Frame, Outlet, Sessions, SocketId, Turn};
-use super::views::Ticking;
+use super::views::{Halted, Ticking};
 use crate::catalog::{Catalog, Status};
 use crate::clock::{self, SECOND_US, Timestamp};
 use crate::limits::{INBOX_MESSAGES_MAX, SOCKET_FRAMES_MAX};
@@ -33,6 +35,9 @@ const RETRY_US: i64 = SECOND_US;
 const MESSAGES_A_TURN: usize = 256;
 /// Frames of a socket's queue kept free for answers that cannot be put off.
 const RESERVED_FRAMES: usize = SOCKET_FRAMES_MAX / 4;
+
+/// As the page says it.
+const HALTED_REASON: &str = "memory limit reached";
 
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
@@ -55,6 +60,7 @@ enum Message {
 pub struct DeskHandle {
     inbox: mpsc::Sender<Message>,
     status: Arc<ArcSwap<Status>>,
+    halted: Arc<ArcSwapOption<Halted>>,
     sockets_made: Arc<AtomicU64>,
     /// The catalogue last built and when, since building it takes the desk's time.
     catalog: Arc<Mutex<Option<(Timestamp, Arc<Catalog>)>>>,
@@ -76,6 +82,11 @@ impl DeskHandle {
     /// The engine's state as of the last tick.
     pub fn status(&self) -> Arc<Status> {
         self.status.load_full()
+    }
+
+    /// Why and since when data stands still, if it does.
+    pub fn halted(&self) -> Option<Arc<Halted>> {
+        self.halted.load_full()
     }
 
     /// What there is to ask for; at most a second old.
@@ -135,7 +146,7 @@ impl DeskHandle {
     }
 }
 
-/// Starts the thread. It ends at [`DeskHandle::shut_down`], or when every handle is gone.
+/// As [`start_within`], however much memory it takes.
 ///
 /// # Errors
 /// Where the system gives no thread or timer.
@@ -143,15 +154,34 @@ pub fn start<E>(engine: E, options: Options) -> std::io::Result<(DeskHandle, Joi
 where
     E: Ticking + Send + 'static,
 {
+    start_within(engine, options, None)
+}
+
+/// Starts the thread. It ends at [`DeskHandle::shut_down`], or when every handle is gone.
+///
+/// # Errors
+/// Where the system gives no thread or timer.
+pub fn start_within<E>(
+    engine: E,
+    options: Options,
+    memory: Option<Watch>,
+) -> std::io::Result<(DeskHandle, JoinHandle<()>)>
+where
+    E: Ticking + Send + 'static,
+{
     let (inbox, messages) = mpsc::channel(INBOX_MESSAGES_MAX);
     let status = Arc::new(ArcSwap::from_pointee(engine.status()));
+    let halted = Arc::new(ArcSwapOption::empty());
     let timer = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let desk = Desk {
         engine,
         options,
+        memory,
+        loading: Some(Loading::of_stderr()),
         sessions: Sessions::new(token),
         sockets: Queues::default(),
         status: Arc::clone(&status),
+        halted_shared: Arc::clone(&halted),
         pace: Pace::default(),
         ticks: 0,
         current_at: clock::now(),
@@ -161,7 +191,7 @@ where
     };
     let run = move || timer.block_on(desk.run(messages));
     let thread = std::thread::Builder::new().name("desk".to_owned()).spawn(run)?;
-    let handle = DeskHandle { inbox, status, sockets_made: Arc::default(), catalog: Arc::default() };
+    let handle = DeskHandle { inbox, status, halted, sockets_made: Arc::default(), catalog: Arc::default() };
     Ok((handle, thread))
 }
 
@@ -176,9 +206,14 @@ fn token() -> String {
 struct Desk<E> {
     engine: E,
     options: Options,
+    memory: Option<Watch>,
+    /// Until the engine is ready.
+    loading: Option<Loading>,
     sessions: Sessions,
     sockets: Queues,
     status: Arc<ArcSwap<Status>>,
+    /// As handles read it.
+    halted_shared: Arc<ArcSwapOption<Halted>>,
     pace: Pace,
     /// Ticks that changed something.
     ticks: u64,
@@ -219,14 +254,25 @@ impl<E: Ticking> Desk<E> {
         self.options.stop_after_ticks.is_some_and(|ticks| self.ticks >= ticks)
     }
 
+    /// Why and since when sources wait, if they do.
+    fn halted(&self) -> Option<Halted> {
+        let since = self.memory.as_ref()?.halted_since()?;
+        Some(Halted { reason: HALTED_REASON, since })
+    }
+
     fn wait_us(&self, now: Timestamp) -> i64 {
         let tend = (self.tended_at + TEND_US - now).clamp(0, TEND_US);
-        if self.stopped() { tend } else { tend.min(self.pace.wait_us(now).max(self.retry_at - now)).max(0) }
+        if self.stopped() || self.halted().is_some() {
+            tend
+        } else {
+            tend.min(self.pace.wait_us(now).max(self.retry_at - now)).max(0)
+        }
     }
 
     fn tick(&mut self) {
         let start = clock::now();
-        if self.stopped() || start < self.retry_at || self.pace.wait_us(start) > 0 {
+        if self.stopped() || self.halted().is_some() || start < self.retry_at || self.pace.wait_us(start) > 0
+        {
             return;
         }
         self.retry_at = 0;
@@ -244,7 +290,7 @@ impl<E: Ticking> Desk<E> {
             self.ticks += 1;
             self.status.store(Arc::new(self.engine.status()));
             let lag_ms = self.lag_ms(evaluated);
-            self.sessions.publish(&mut turn(&mut self.engine, &mut self.sockets, evaluated, lag_ms));
+            self.sessions.publish(&mut turn(&mut self.engine, &mut self.sockets, evaluated, lag_ms, None));
             self.give_up_full();
         }
         let end = clock::now();
@@ -273,8 +319,8 @@ impl<E: Ticking> Desk<E> {
             Err(error) => tracing::error!(%error, "a view cannot be computed; it shows no numbers"),
         }
         let now = clock::now();
-        let lag_ms = self.lag_ms(now);
-        self.sessions.publish(&mut turn(&mut self.engine, &mut self.sockets, now, lag_ms));
+        let (lag_ms, halted) = (self.lag_ms(now), self.halted());
+        self.sessions.publish(&mut turn(&mut self.engine, &mut self.sockets, now, lag_ms, halted));
         self.give_up_full();
     }
 
@@ -293,13 +339,15 @@ impl<E: Ticking> Desk<E> {
             return;
         }
         self.tended_at = now;
-        let lag_ms = self.lag_ms(now);
-        self.sessions.tend(&mut turn(&mut self.engine, &mut self.sockets, now, lag_ms));
+        self.tell_loading(now);
+        let (lag_ms, halted) = (self.lag_ms(now), self.halted());
+        self.sessions.tend(&mut turn(&mut self.engine, &mut self.sockets, now, lag_ms, halted));
         self.give_up_full();
         if (0..GAUGES_US).contains(&(now - self.gauged_at)) {
             return;
         }
         self.gauged_at = now;
+        self.watch_memory(now);
         self.status.store(Arc::new(self.engine.status()));
         metrics::record_traffic(self.sessions.take_traffic());
         let load = metrics::Load {
@@ -308,8 +356,44 @@ impl<E: Ticking> Desk<E> {
             views: self.sessions.views(),
             sessions: self.sessions.sessions(),
             sockets: self.sockets.queues.len(),
+            memory: self
+                .memory
+                .as_ref()
+                .map(|memory| (memory.resident().0, memory.limit().0, memory.halted_since().is_some())),
         };
         metrics::record_gauges(&load, self.engine.gauges(now));
+    }
+
+    fn tell_loading(&mut self, now: Timestamp) {
+        let Some(loading) = &mut self.loading else { return };
+        if self.engine.ready() {
+            loading.end();
+            self.loading = None;
+            tracing::info!("loaded");
+        } else {
+            loading.tell(now, &self.engine.progress());
+        }
+    }
+
+    /// Lets sources wait while more is resident than may be, and tells everyone when that begins and ends.
+    fn watch_memory(&mut self, now: Timestamp) {
+        let Some(memory) = &mut self.memory else { return };
+        if !memory.look(now) {
+            return;
+        }
+        let (resident, limit) = (memory.resident(), memory.limit());
+        match memory.halted_since() {
+            Some(_) => tracing::warn!(
+                %resident,
+                %limit,
+                "{HALTED_REASON}: data stands still and no view is opened until less than {RESUME_PERCENT} % of it \
+                 is resident; close views, load fewer accounts or raise --memory-limit"
+            ),
+            None => tracing::info!(%resident, %limit, "below the memory limit again: data moves on"),
+        }
+        let (lag_ms, halted) = (self.lag_ms(now), self.halted());
+        self.halted_shared.store(halted.map(Arc::new));
+        self.sessions.beat(&mut turn(&mut self.engine, &mut self.sockets, now, lag_ms, halted));
     }
 
     fn take(&mut self, message: Message) {
@@ -320,8 +404,8 @@ impl<E: Ticking> Desk<E> {
                 self.sessions.connect(socket, now);
             }
             Message::Received(socket, message) => {
-                let lag_ms = self.lag_ms(now);
-                let mut turn = turn(&mut self.engine, &mut self.sockets, now, lag_ms);
+                let (lag_ms, halted) = (self.lag_ms(now), self.halted());
+                let mut turn = turn(&mut self.engine, &mut self.sockets, now, lag_ms, halted);
                 self.sessions.receive(socket, message, &mut turn);
             }
             Message::Disconnected(socket) => {
@@ -346,7 +430,8 @@ impl<E: Ticking> Desk<E> {
 
     fn shut_down(mut self) {
         let now = clock::now();
-        self.sessions.shut_down(&mut turn(&mut self.engine, &mut self.sockets, now, 0));
+        self.loading.iter_mut().for_each(Loading::end);
+        self.sessions.shut_down(&mut turn(&mut self.engine, &mut self.sockets, now, 0, None));
     }
 }
 
@@ -355,8 +440,9 @@ fn turn<'a>(
     sockets: &'a mut Queues,
     now: Timestamp,
     lag_ms: u64,
+    halted: Option<Halted>,
 ) -> Turn<'a> {
-    Turn { now, lag_ms, views: engine, outlet: sockets }
+    Turn { now, lag_ms, halted, views: engine, outlet: sockets }
 }
 
 /// The queues to the sockets.

@@ -46,6 +46,13 @@ fn describe() {
     describe_gauge!("tickview_views_maintained", "Views the engine maintains");
     describe_gauge!("tickview_sessions", "Sessions, those expected back among them");
     describe_gauge!("tickview_sockets", "WebSockets that are open");
+    describe_gauge!("tickview_resident_bytes", Unit::Bytes, "Memory of the process that is resident");
+    describe_gauge!(
+        "tickview_memory_limit_bytes",
+        Unit::Bytes,
+        "Resident memory beyond which sources wait and no view is opened"
+    );
+    describe_gauge!("tickview_halted", "1 while the data stands still for want of memory");
     describe_counter!("tickview_patches_total", "Patches sent");
     describe_counter!(
         "tickview_patch_cells_total",
@@ -94,6 +101,8 @@ pub(super) struct Load {
     pub views: usize,
     pub sessions: usize,
     pub sockets: usize,
+    /// What is resident and what may be, in bytes, and whether the data stands still for it.
+    pub memory: Option<(u64, u64, bool)>,
 }
 
 pub(super) fn record_gauges(load: &Load, gauges: Gauges) {
@@ -102,6 +111,11 @@ pub(super) fn record_gauges(load: &Load, gauges: Gauges) {
     gauge!("tickview_views").set(load.views as f64);
     gauge!("tickview_sessions").set(load.sessions as f64);
     gauge!("tickview_sockets").set(load.sockets as f64);
+    if let Some((resident, limit, halted)) = load.memory {
+        gauge!("tickview_resident_bytes").set(resident as f64);
+        gauge!("tickview_memory_limit_bytes").set(limit as f64);
+        gauge!("tickview_halted").set(f64::from(u8::from(halted)));
+    }
     gauge!("tickview_views_maintained").set(gauges.views as f64);
     for (table, rows) in gauges.rows {
         gauge!("tickview_rows", "table" => table).set(rows as f64);

@@ -13,6 +13,8 @@ mod branch;
 pub mod desk;
 pub mod http;
 pub mod live;
+pub mod loading;
+pub mod memory;
 pub mod metrics;
 pub mod pace;
 pub mod protocol;

@@ -92,6 +92,13 @@ pub struct StaleSource {
     pub since_ms: u64,
 }
 
+/// Why data stands still that should not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Halted {
+    pub reason: &'static str,
+    pub since: Timestamp,
+}
+
 /// An engine whose time is driven from outside.
 pub trait Ticking: Views {
     /// Takes what has arrived by `now`, without waiting for more, and brings every view to the new epoch.

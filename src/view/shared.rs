@@ -135,6 +135,12 @@ impl Shared {
         (0..coordinates.len() as Coordinate).map(|at| coordinates.codes(at)[0]).collect()
     }
 
+    /// Rows of all net positions, and their bytes.
+    pub fn positions(&self) -> (usize, usize) {
+        let all = self.arrangements.values();
+        all.fold((0, 0), |(rows, bytes), known| (rows + known.len(), bytes + known.bytes()))
+    }
+
     pub fn lookups(&self, currency: &str) -> &Lookups {
         &self.lookups[currency]
     }

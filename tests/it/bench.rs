@@ -3,7 +3,7 @@
 
 use std::process::{Command, Output};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tickview::diff::Snapshot;
 use tickview::view::recompute::{Oracle, Recomputed};
 use tickview::view::result::{Cell, Column, Quality};
@@ -19,33 +19,176 @@ fn bench(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_bench")).args(arguments).output().unwrap()
 }
 
-/// The lines of a run at smoke size, by the fields that every line has.
-fn smoke(cases: &[&str]) -> Vec<Value> {
-    let output = bench(&[&["--smoke", "--json"], cases].concat());
+/// The lines of a run at smoke size: the machine's, and those of cases.
+fn smoke(arguments: &[&str]) -> (Value, Vec<Value>) {
+    let output = bench(&[&["--smoke", "--json"], arguments].concat());
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{}: {errors}", output.status);
     let text = String::from_utf8(output.stdout).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    let mut lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let machine = lines.next().unwrap()["machine"].take();
+    (machine, lines.collect())
+}
+
+fn number(line: &Value, field: &str) -> f64 {
+    line[field].as_f64().unwrap_or_else(|| panic!("{field} of {line}"))
 }
 
 #[test]
-fn cases_run_and_their_answers_are_right() {
-    let named = ["w5", "w7", "tree", "w5-max", "w7-max", "open", "open-all", "ingest"];
-    let lines: Vec<Value> = [smoke(&[]), smoke(&named)].concat();
+fn every_case_runs_and_its_answers_are_right() {
+    let (machine, lines) = smoke(&["--full"]);
+    for field in ["cores", "memory_mb", "read_gb_s_one_core", "read_gb_s_two_cores"] {
+        assert!(number(&machine, field) > 0.0, "{machine}");
+    }
+    assert!(!machine["cpu"].as_str().unwrap().is_empty());
+    assert!(machine["commit"].is_null() || machine["commit"].as_str().unwrap().len() == 40, "{machine}");
+
     let cases: Vec<&str> = lines.iter().map(|line| line["case"].as_str().unwrap()).collect();
-    assert_eq!(cases, [["w1", "w2", "w3", "w4", "w6"].as_slice(), &named].concat());
+    let all = "w1 w2 w3 w4 w5 w6 w7 load w5-max w7-max tree open open-all ingest e2e fan-out";
+    assert_eq!(cases.join(" "), all);
     for line in &lines {
-        let number = |field: &str| line[field].as_f64().unwrap_or_else(|| panic!("{field} of {line}"));
-        assert!(number("accounts") >= 1.0, "{line}");
+        let number = |field: &str| number(line, field);
+        assert!(number("accounts") >= 1.0 && number("iterations") >= 1.0, "{line}");
         assert!(0.0 < number("p50_us") && number("p50_us") <= number("p99_us"), "{line}");
         assert!(number("p99_us") <= number("max_us"), "{line}");
         assert!(number("rss_mb") > 1.0, "{line}");
-        if ["w1", "w2", "w3", "w4", "w5", "w6"].contains(&line["case"].as_str().unwrap()) {
+        assert!(!line["checked"].as_str().unwrap().is_empty(), "{line}");
+        let case = line["case"].as_str().unwrap();
+        if ["w1", "w2", "w3", "w4", "w5", "w6"].contains(&case) {
             let ratio = number("baseline_p50_us") / number("p50_us");
             assert!((number("ratio") - ratio).abs() <= 0.1, "{line}");
         } else {
             assert!(line["baseline_p50_us"].is_null() && line["ratio"].is_null(), "{line}");
         }
+        assert_eq!(line["events_per_s"].is_null(), case != "ingest", "{line}");
+        assert_eq!(line["clients"].is_null(), !["e2e", "fan-out"].contains(&case), "{line}");
+        assert_eq!(line["load"].is_null(), case != "load", "{line}");
+    }
+    let of = |case: &str| lines.iter().find(|line| line["case"] == case).unwrap();
+    let load = &of("load")["load"];
+    for field in ["rows", "rows_per_s", "resident_mb", "accounted_mb", "positions"] {
+        assert!(number(load, field) > 0.0, "{load}");
+    }
+    for field in ["bytes_per_holding", "bytes_per_order", "bytes_per_position"] {
+        assert!((20.0..2_000.0).contains(&number(load, field)), "{field} of {load}");
+    }
+    assert_eq!(of("w5-max")["holdings"], of("tree")["holdings"], "they share one load");
+    assert_eq!(of("w4")["checked"], "all 8 accounts in blocks of 3");
+    assert_eq!(of("fan-out")["clients"], 20);
+}
+
+/// A file of lines that a run might have written.
+fn file(name: &str, lines: &[String]) -> String {
+    let path = format!("{}/{name}", env!("CARGO_TARGET_TMPDIR"));
+    std::fs::write(&path, lines.join("\n")).unwrap();
+    path
+}
+
+fn machine(cpu: &str) -> String {
+    json!({"machine": {"cpu": cpu, "cores": 2, "memory_mb": 24_576.0, "read_gb_s_one_core": 10.0,
+        "read_gb_s_two_cores": 20.0, "commit": "0123456789abcdef", "dirty": false}})
+    .to_string()
+}
+
+fn line(case: &str, p50_us: f64, p99_us: f64, rss_mb: f64) -> Value {
+    json!({"case": case, "accounts": 2, "p50_us": p50_us, "p99_us": p99_us, "max_us": p99_us,
+        "baseline_p50_us": 100.0 * p50_us, "ratio": 100.0, "rss_mb": rss_mb, "instruments": 5_000,
+        "holdings": 10_000, "orders": 20_000, "views": 1, "clients": null, "iterations": 500,
+        "events_per_s": null, "bytes_touched": null, "checked": "all", "load": null})
+}
+
+/// Exit code, and everything that was said.
+fn compared(arguments: &[&str]) -> (i32, String) {
+    let output = bench(&[&["compare"], arguments].concat());
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code().unwrap(), String::from_utf8(text).unwrap())
+}
+
+#[test]
+fn runs_are_compared_and_what_is_worse_is_flagged() {
+    let run = |name: &str, cases: &[Value]| {
+        let lines: Vec<String> = cases.iter().map(Value::to_string).collect();
+        file(name, &[vec![machine("A")], lines].concat())
+    };
+    let before = run("before", &[line("w1", 100.0, 200.0, 50.0), line("w2", 10.0, 20.0, 50.0)]);
+    let rows: [(&str, Vec<Value>, &[&str], i32, &str); 7] = [
+        ("same", vec![line("w1", 105.0, 215.0, 54.0), line("w2", 10.0, 20.0, 50.0)], &[], 0, "+7.5 %"),
+        ("slow", vec![line("w1", 111.0, 200.0, 50.0), line("w2", 9.0, 18.0, 50.0)], &[], 1, "WORSE: p50"),
+        ("late", vec![line("w1", 100.0, 230.0, 50.0), line("w2", 10.0, 20.0, 50.0)], &[], 1, "WORSE: p99"),
+        ("large", vec![line("w1", 50.0, 99.0, 60.0), line("w2", 10.0, 20.0, 50.0)], &[], 1, "WORSE: memory"),
+        ("lost", vec![line("w1", 50.0, 99.0, 50.0)], &[], 1, "w2       LOST"),
+        (
+            "noisy",
+            vec![line("w1", 119.0, 230.0, 50.0), line("w2", 10.0, 20.0, 50.0)],
+            &["--threshold=20"],
+            0,
+            "",
+        ),
+        (
+            "more",
+            vec![line("w1", 100.0, 200.0, 50.0), line("w2", 9.0, 9.0, 9.0), line("w3", 1.0, 1.0, 1.0)],
+            &[],
+            0,
+            "w3       new",
+        ),
+    ];
+    for (name, cases, flags, code, says) in rows {
+        let after = run(name, &cases);
+        let (exit, text) = compared(&[&[before.as_str(), after.as_str()], flags].concat());
+        assert_eq!(exit, code, "{name}: {text}");
+        assert!(text.contains(says), "{name}: {text}");
+    }
+}
+
+#[test]
+fn runs_that_are_not_alike_are_not_compared() {
+    let before = file("alike", &[machine("A"), line("w1", 1.0, 2.0, 3.0).to_string()]);
+    let other = file("other-machine", &[machine("B"), line("w1", 1.0, 2.0, 3.0).to_string()]);
+    let mut large = line("w1", 1.0, 2.0, 3.0);
+    large["accounts"] = 4.into();
+    let large = file("other-size", &[machine("A"), large.to_string()]);
+    let nameless = file("no-machine", &[line("w1", 1.0, 2.0, 3.0).to_string()]);
+    for (after, says) in [
+        (&other, r#"the machine's cpu is "A" and "B""#),
+        (&large, "w1's accounts is 2 and 4"),
+        (&nameless, "what machine"),
+    ] {
+        let (code, text) = compared(&[&before, after]);
+        assert!(code != 0 && text.contains(says) && text.contains("--force"), "{text}");
+        let (code, text) = compared(&[&before, after, "--force"]);
+        assert!(code == 0 && text.contains(says), "{text}");
+    }
+    let broken = file("broken", &["{".to_owned()]);
+    let (code, text) = compared(&[&before, &broken]);
+    assert!(code != 0 && text.contains("broken:1"), "{text}");
+}
+
+#[test]
+fn a_table_says_which_targets_are_met() {
+    let mut load = line("load", 1.0, 2.0, 3.0);
+    load["accounts"] = 5_000.into();
+    load["load"] = json!({"seconds": 60.0, "rows": 75_000_000, "rows_per_s": 1_250_000.0,
+        "resident_mb": 9_000.0, "accounted_mb": 7_000.0, "bytes_per_holding": 60.0, "bytes_per_order": 100.0,
+        "positions": 30_000_000, "bytes_per_position": 40.0, "dictionaries_mb": 900.0, "view_mb": 0.5,
+        "view_accounted_mb": 0.0, "columns": 83});
+    let mut counted = line("w1", 400.0, 501.0, 70.0);
+    counted["bytes_touched"] = 2_000_000.into();
+    let small = line("w4", 1.0, 2.0, 3.0);
+    let lines = [machine("A"), counted.to_string(), small.to_string(), load.to_string()];
+    let output = bench(&["table", &file("table", &lines)]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{text}");
+    for part in [
+        "A, 2 cores, 24 GB",
+        "commit 0123456789ab",
+        "| w1 | 2 accounts by sector, all prices change | 0.4 ms | 0.501 ms | 40 ms | 100× | 70 MB | all | \
+         p99 ≤ 0.5 ms: **missed**; ≥ 20×: met |",
+        "p99 ≤ 0.5 ms: of another size; ≥ 150×: of another size |",
+        "≤ 8 GB resident: **missed**; ≤ 1 MB a view: met |",
+        "75,000,000 rows in 60 s",
+        "w1: a tick touches 2,000,000 bytes, 0.1 ms at 20 GB/s.",
+    ] {
+        assert!(text.contains(part), "{part}\nis not in\n{text}");
     }
 }
 

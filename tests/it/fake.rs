@@ -7,7 +7,7 @@ use tickview::catalog::{Catalog, Status};
 use tickview::clock::Timestamp;
 use tickview::dictionary::Dictionaries;
 use tickview::error::{Error, Result};
-use tickview::ingest::source::Progress;
+use tickview::ingest::source::{self, Progress};
 use tickview::schema::Schema;
 use tickview::serve::views::{Gauges, StaleSource, Tick, Ticking, ViewHandle, Views};
 use tickview::view::result::{Cell, Column, Form, Heading, RowId, Unit, ViewResult};
@@ -182,7 +182,7 @@ impl Views for FakeEngine {
     }
 
     fn progress(&self) -> Vec<Progress> {
-        vec![Progress { topic: "base.price".to_owned(), done: 3, total: 7 }]
+        vec![Progress { topic: "base.price".to_owned(), done: 3, total: 7, unit: source::Unit::Rows }]
     }
 
     fn stale(&self, _: Timestamp) -> Vec<StaleSource> {

@@ -10,7 +10,9 @@ mod domain;
 mod fake;
 mod history;
 mod law;
+mod loading;
 mod market;
+mod memory;
 mod protocol;
 mod replay;
 mod rows;
@@ -22,4 +24,5 @@ mod snapshots;
 mod tables;
 mod tick_trace;
 mod topics;
+#[path = "../../src/bin/bench/wire.rs"]
 mod wire;

@@ -9,10 +9,11 @@ use tickview::clock::DAY_US;
 use tickview::datum::{Datum, NULL, format_decimal, parse_decimal};
 use tickview::dictionary::Dictionaries;
 use tickview::diff::{Patch, Snapshot, Subscription, ViewModel, Window};
+use tickview::ingest::source::{self, Progress};
 use tickview::schema::Schema;
 use tickview::serve::protocol::{
-    AsOf, ColumnSchema, Head, PatchFrame, Query, Row, ServerMessage, SnapshotFrame, Spec, Total,
-    catalog_json, parse_client, patch_body, snapshot_body, status_json, time_text, write_decimal,
+    AsOf, ColumnSchema, Head, PatchFrame, ProgressFrame, Query, Row, ServerMessage, SnapshotFrame, Spec,
+    Total, catalog_json, parse_client, patch_body, snapshot_body, status_json, time_text, write_decimal,
 };
 use tickview::view::result::{Cell, Column, Form, Heading, RowId, Unit, ViewResult};
 use tickview::view::spec::{Basis, Comparison, Expanded, Filter, Selection, SortKey, ViewSpec};
@@ -50,6 +51,15 @@ fn golden_messages_of_the_server_are_read_and_written() {
             assert_eq!(written, case["message"], "{kind}: {}", case["name"]);
         }
     }
+}
+
+#[test]
+fn progress_says_what_it_counts_where_that_is_no_rows() {
+    let progress = |unit| Progress { topic: "base.price".to_owned(), done: 1, total: 2, unit };
+    let text = |unit| ServerMessage::Progress(ProgressFrame::from(&progress(unit))).text();
+    assert_eq!(text(source::Unit::Rows), r#"{"type":"progress","source":"base.price","done":1,"total":2}"#);
+    let bytes = r#"{"type":"progress","source":"base.price","done":1,"total":2,"unit":"bytes"}"#;
+    assert_eq!(text(source::Unit::Bytes), bytes);
 }
 
 #[test]

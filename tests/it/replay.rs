@@ -77,6 +77,23 @@ fn business_date(second: i64, version: i64) -> String {
     format!("{{\"timestamp\":\"2026-03-02T09:00:{second:02}Z\",\"key\":\"current\",\"value\":{value}}}\n")
 }
 
+#[test]
+fn files_announce_about_as_many_rows_as_they_have() {
+    let lines = |count: i64| (0..count).map(|at| price(at % 60, at)).collect::<String>();
+    let order = format!("{{\"key\":\"O1\",\"pad\":\"{}\"}}", "x".repeat(300));
+    // The last line is not ended.
+    let orders = [order.as_str(); 7].join("\n");
+    let recording = Recording::new(&[
+        ("base.price.ndjson", lines(9_000).as_bytes()),
+        ("base.order-events.ndjson", orders.as_bytes()),
+        ("base.sod-holding.ndjson", b""),
+    ]);
+    let announced = recording.open(None).announced().unwrap();
+    assert_eq!((announced.holdings, announced.orders), (0, 7));
+    // More bytes than are looked at, of lines that grow a little.
+    assert!((8_900..=9_100).contains(&announced.others), "{announced:?}");
+}
+
 /// The rows of a cut as topic and version.
 fn versions(cut: &Cut) -> Vec<(String, Datum)> {
     let schema = Schema::base();

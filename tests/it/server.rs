@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::{SinkExt, StreamExt};
@@ -16,8 +17,9 @@ use tickview::schedule::Engine;
 use tickview::serve::desk::{self, DeskHandle, Options};
 use tickview::serve::http;
 use tickview::serve::live::Live;
+use tickview::serve::memory::{Size, Watch};
 use tickview::serve::pace::Pace;
-use tickview::serve::protocol::{ColumnSchema, Row, ServerMessage, Total};
+use tickview::serve::protocol::{ColumnSchema, PatchFrame, Row, ServerMessage, SnapshotFrame, Total};
 use tickview::serve::views::Ticking;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -40,7 +42,15 @@ struct Running {
 }
 
 async fn start(engine: impl Ticking + Send + 'static, options: Options) -> Running {
-    let (desk, thread) = desk::start(engine, options).unwrap();
+    start_within(engine, options, None).await
+}
+
+async fn start_within(
+    engine: impl Ticking + Send + 'static,
+    options: Options,
+    memory: Option<Watch>,
+) -> Running {
+    let (desk, thread) = desk::start_within(engine, options, memory).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (end, ended) = oneshot::channel();
@@ -238,6 +248,81 @@ async fn the_routes_answer() {
         assert!(answer.contains("content-security-policy: default-src 'self'"), "{path}: {answer}");
         assert!(answer.contains("x-content-type-options: nosniff"), "{path}: {answer}");
     }
+    running.stop().await;
+}
+
+/// The next frame that is wanted, whatever comes before it, which is acknowledged.
+async fn await_frame(socket: &mut Socket, what: &str, is: impl Fn(&ServerMessage) -> bool) -> ServerMessage {
+    for _ in 0..200 {
+        let Some(message) = hear(socket).await else { continue };
+        if let ServerMessage::Snapshot(SnapshotFrame { seq, .. })
+        | ServerMessage::Patch(PatchFrame { seq, .. }) = &message
+        {
+            say(socket, ack("v", *seq)).await;
+        }
+        if is(&message) {
+            return message;
+        }
+    }
+    panic!("there is no {what}")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn beyond_the_memory_limit_data_stands_still_and_no_view_is_opened() {
+    const LIMIT: u64 = 1_000_000;
+    let resident = Arc::new(AtomicU64::new(LIMIT));
+    let reading = Arc::clone(&resident);
+    let mut engine = FakeEngine::new(three_rows());
+    engine.on_tick = Some(shake);
+    let watch = Watch::of(Size(LIMIT), move || Some(reading.load(Ordering::Relaxed)));
+    let running = start_within(engine, Options::default(), Some(watch)).await;
+    let mut socket = running.dial(None).await.unwrap();
+    greet(&mut socket).await;
+    let patched = |message: &ServerMessage| matches!(message, ServerMessage::Patch(_));
+    await_frame(&mut socket, "patch", patched).await;
+
+    resident.store(LIMIT + 1, Ordering::Relaxed);
+    let halted =
+        |message: &ServerMessage| matches!(message, ServerMessage::Heartbeat(beat) if beat.halted.is_some());
+    let ServerMessage::Heartbeat(beat) = await_frame(&mut socket, "halt", halted).await else {
+        unreachable!()
+    };
+    assert_eq!(beat.halted.unwrap().reason, "memory limit reached");
+    let epoch = running.desk.status().epoch;
+    assert_eq!(hear(&mut socket).await, None, "nothing moves");
+    let metrics = running.get("/metrics").await;
+    for line in ["tickview_halted 1", "tickview_memory_limit_bytes 1000000"] {
+        assert!(metrics.contains(line), "{metrics}");
+    }
+
+    // What is open may be opened by others, who are told at once how things stand; nothing else may.
+    let mut other = running.dial(None).await.unwrap();
+    greet(&mut other).await;
+    assert!(matches!(hear(&mut other).await, Some(ServerMessage::Welcome(_))));
+    assert!(halted(&hear(&mut other).await.unwrap()));
+    await_frame(&mut other, "snapshot", |message| matches!(message, ServerMessage::Snapshot(_))).await;
+    let spec = json!({"view": "fake", "accounts": ["A1"]});
+    let window = json!({"from": 0, "to": 10});
+    let open = json!({"type": "open", "viewId": "w", "viewVersion": 1, "spec": spec, "window": window});
+    say(&mut other, open.clone()).await;
+    let Some(ServerMessage::Reject(reject)) = hear(&mut other).await else { panic!("it was not refused") };
+    assert_eq!((reject.view_id.as_deref(), reject.code.as_str()), (Some("w"), "LIMIT"));
+    assert!(reject.message.contains("memory limit reached"), "{}", reject.message);
+    let (status, body) = running.recompute(r#"{"view":"account_overview"}"#).await;
+    assert_eq!((status, body["code"].as_str()), (429, Some("LIMIT")), "{body}");
+    assert_eq!(running.desk.status().epoch, epoch);
+
+    resident.store(LIMIT / 100 * 95 - 1, Ordering::Relaxed);
+    let moves =
+        |message: &ServerMessage| matches!(message, ServerMessage::Heartbeat(beat) if beat.halted.is_none());
+    await_frame(&mut other, "end of the halt", moves).await;
+    await_frame(&mut socket, "patch", patched).await;
+    say(&mut other, open).await;
+    let opened =
+        |message: &ServerMessage| matches!(message, ServerMessage::Opened(opened) if opened.view_id == "w");
+    await_frame(&mut other, "view that was refused before", opened).await;
+    assert!(running.get("/metrics").await.contains("tickview_halted"));
+    drop((socket, other));
     running.stop().await;
 }
 

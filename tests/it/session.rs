@@ -64,7 +64,8 @@ impl Server {
     }
 
     fn turn(&mut self) -> (&mut Sessions, Turn<'_>) {
-        let turn = Turn { now: self.now, lag_ms: 0, views: &mut self.engine, outlet: &mut self.wire };
+        let turn =
+            Turn { now: self.now, lag_ms: 0, halted: None, views: &mut self.engine, outlet: &mut self.wire };
         (&mut self.sessions, turn)
     }
 

@@ -201,7 +201,7 @@ fn p8_clients_hear_of_a_silent_topic_and_of_its_return() {
     let mut socket = Socket::default();
     sessions.connect(1, START);
     let hello = json!({"type": "hello", "protocol": 1, "clientId": "c"}).to_string();
-    let mut turn = Turn { now: START, lag_ms: 0, views: &mut live, outlet: &mut socket };
+    let mut turn = Turn { now: START, lag_ms: 0, halted: None, views: &mut live, outlet: &mut socket };
     sessions.receive(1, parse_client(&hello), &mut turn);
     let mut heard = Vec::new();
     for tick in 1..=50 * 4 {
@@ -209,10 +209,10 @@ fn p8_clients_hear_of_a_silent_topic_and_of_its_return() {
         live.tick(now).unwrap();
         if tick % 40 == 0 {
             let ping = json!({"type": "ping", "t": 1}).to_string();
-            let mut turn = Turn { now, lag_ms: 0, views: &mut live, outlet: &mut socket };
+            let mut turn = Turn { now, lag_ms: 0, halted: None, views: &mut live, outlet: &mut socket };
             sessions.receive(1, parse_client(&ping), &mut turn);
         }
-        sessions.tend(&mut Turn { now, lag_ms: 0, views: &mut live, outlet: &mut socket });
+        sessions.tend(&mut Turn { now, lag_ms: 0, halted: None, views: &mut live, outlet: &mut socket });
         for message in socket.0.drain(..) {
             if let ServerMessage::Stale(stale) = message {
                 heard.push((tick / 4, stale.source, stale.since_ms));

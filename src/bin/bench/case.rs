@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use tickview::view::spec::{Expanded, Selection, ViewSpec};
 
+use crate::target::Target::{self, *};
 use crate::world::{Size, World};
 
 /// What one iteration does.
@@ -15,6 +16,13 @@ pub enum Work {
     Open { accounts: usize },
     /// Order events from JSON to applied rows, no view open.
     Ingest,
+    /// The rows of one account, decoded, into an engine without views; then what everything takes.
+    Load,
+    /// From handing records to the source of a running server to their patches at clients over sockets, a
+    /// client a view.
+    EndToEnd,
+    /// From a tick of a running server to the last of so many clients of one view.
+    FanOut { clients: usize },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,8 +38,11 @@ pub enum Change {
 /// Accounts up to which a selection names each.
 const NAMED_ACCOUNTS_MAX: usize = 50;
 
-/// Accounts that are recomputed at once: more would need more memory than everything else.
-const RECOMPUTED_ACCOUNTS_MAX: usize = 100;
+/// Accounts that are recomputed at once, 225,000 rows at the size of the targets: about 0.6 gigabytes, for each
+/// of the two blocks that are under way, besides the engine.
+const RECOMPUTED_ACCOUNTS_MAX: usize = 15;
+/// Accounts up to which a view is recomputed half way, too, and not at the end alone.
+const CHECKED_TWICE_ACCOUNTS_MAX: usize = 500;
 
 #[derive(Debug, Clone, Copy)]
 pub struct Case {
@@ -42,7 +53,7 @@ pub struct Case {
     pub default: bool,
     pub work: Work,
     /// Accounts in memory; the open views share them out evenly.
-    accounts: usize,
+    pub accounts: usize,
     views: usize,
     group_by: &'static [&'static str],
     /// The measures shown; `None` is all of them.
@@ -51,6 +62,9 @@ pub struct Case {
     iterations: usize,
     /// Runs of the baseline; 0 where the case has none.
     baseline_runs: usize,
+    /// Whether it needs all rows of the targets, which such cases load once for all of them.
+    pub full: bool,
+    pub targets: &'static [Target],
 }
 
 /// What most cases have in common.
@@ -65,7 +79,12 @@ const BY_SECTOR: Case = Case {
     columns: None,
     iterations: 500,
     baseline_runs: 0,
+    full: false,
+    targets: &[],
 };
+
+/// What the cases on all 75 million rows have in common.
+const FULL: Case = Case { accounts: 5_000, full: true, ..BY_SECTOR };
 
 const MARKET_VALUES: &[&str] = &["mv_sod", "mv_current", "mv_expected"];
 
@@ -75,6 +94,7 @@ pub const CASES: &[Case] = &[
         about: "2 accounts by sector, all prices change",
         default: true,
         baseline_runs: 25,
+        targets: &[P99UsMax(500.0), RatioMin(20.0)],
         ..BY_SECTOR
     },
     Case {
@@ -84,6 +104,7 @@ pub const CASES: &[Case] = &[
         work: Work::Tick(Change::Price),
         iterations: 2_000,
         baseline_runs: 25,
+        targets: &[P50UsMax(40.0), P99UsMax(100.0)],
         ..BY_SECTOR
     },
     Case {
@@ -93,6 +114,7 @@ pub const CASES: &[Case] = &[
         work: Work::Tick(Change::Fill),
         iterations: 2_000,
         baseline_runs: 25,
+        targets: &[P50UsMax(40.0), P99UsMax(100.0)],
         ..BY_SECTOR
     },
     Case {
@@ -101,6 +123,7 @@ pub const CASES: &[Case] = &[
         default: true,
         accounts: 50,
         baseline_runs: 9,
+        targets: &[P99UsMax(500.0), RatioMin(150.0)],
         ..BY_SECTOR
     },
     Case {
@@ -108,12 +131,7 @@ pub const CASES: &[Case] = &[
         about: "500 accounts by sector, all prices change",
         accounts: 500,
         baseline_runs: 3,
-        ..BY_SECTOR
-    },
-    Case {
-        name: "w5-max",
-        about: "5,000 accounts by sector, all prices change",
-        accounts: 5_000,
+        targets: &[P99UsMax(500.0), RatioMin(1_000.0)],
         ..BY_SECTOR
     },
     Case {
@@ -124,6 +142,7 @@ pub const CASES: &[Case] = &[
         views: 100,
         iterations: 120,
         baseline_runs: 3,
+        targets: &[P99UsMax(10_000.0), RatioMin(50.0)],
         ..BY_SECTOR
     },
     Case {
@@ -133,42 +152,57 @@ pub const CASES: &[Case] = &[
         group_by: &["account_id"],
         columns: Some(MARKET_VALUES),
         iterations: 200,
+        targets: &[P99UsMax(10_000.0)],
         ..BY_SECTOR
+    },
+    Case {
+        name: "load",
+        about: "5,000 accounts in memory, an account's rows at a time",
+        work: Work::Load,
+        views: 0,
+        targets: &[ResidentGbMax(8.0), ViewMbMax(1.0)],
+        ..FULL
+    },
+    Case {
+        name: "w5-max",
+        about: "5,000 accounts by sector, all prices change",
+        targets: &[P99UsMax(1_000.0)],
+        ..FULL
     },
     Case {
         name: "w7-max",
         about: "5,000 accounts by account, three market values, all prices change",
-        accounts: 5_000,
         group_by: &["account_id"],
         columns: Some(MARKET_VALUES),
         iterations: 100,
-        ..BY_SECTOR
+        targets: &[P99UsMax(100_000.0)],
+        ..FULL
     },
     Case {
         name: "tree",
         about: "5,000 accounts by sector, country and instrument, all expanded, all prices change",
-        accounts: 5_000,
         group_by: &["sector", "country_of_risk", "instrument_id"],
         iterations: 100,
-        ..BY_SECTOR
+        targets: &[P99UsMax(50_000.0)],
+        ..FULL
     },
     Case {
         name: "open",
         about: "the first snapshot of a view of 2 accounts out of 5,000",
         work: Work::Open { accounts: 2 },
-        accounts: 5_000,
         views: 0,
         iterations: 200,
-        ..BY_SECTOR
+        targets: &[P99UsMax(10_000.0)],
+        ..FULL
     },
     Case {
         name: "open-all",
         about: "the first snapshot of a view of 5,000 accounts",
         work: Work::Open { accounts: usize::MAX },
-        accounts: 5_000,
         views: 0,
         iterations: 20,
-        ..BY_SECTOR
+        targets: &[P99UsMax(250_000.0)],
+        ..FULL
     },
     Case {
         name: "ingest",
@@ -177,6 +211,25 @@ pub const CASES: &[Case] = &[
         accounts: 50,
         views: 0,
         iterations: 500,
+        targets: &[EventsPerSecondMin(500_000.0)],
+        ..BY_SECTOR
+    },
+    Case {
+        name: "e2e",
+        about: "100 views of 2 accounts over sockets, every price and 1,000 order events a second",
+        work: Work::EndToEnd,
+        accounts: 200,
+        views: 100,
+        iterations: 1_000,
+        targets: &[P99UsMax(100_000.0)],
+        ..BY_SECTOR
+    },
+    Case {
+        name: "fan-out",
+        about: "1,000 clients of one view of 2 accounts over sockets, one patch a tick",
+        work: Work::FanOut { clients: 1_000 },
+        iterations: 100,
+        targets: &[P99UsMax(100_000.0)],
         ..BY_SECTOR
     },
 ];
@@ -215,6 +268,20 @@ impl Case {
 
     pub fn baseline_runs(&self, options: &Options) -> usize {
         if options.smoke { self.baseline_runs.min(2) } else { self.baseline_runs }
+    }
+
+    /// Clients over sockets, where the case has any.
+    pub fn clients(&self, options: &Options) -> Option<usize> {
+        match self.work {
+            Work::EndToEnd => Some(self.views(options)),
+            Work::FanOut { clients } => Some(if options.smoke { clients.min(20) } else { clients }),
+            _ => None,
+        }
+    }
+
+    /// Whether its views are recomputed half way, too.
+    pub fn is_checked_twice(&self, accounts: usize) -> bool {
+        accounts <= CHECKED_TWICE_ACCOUNTS_MAX
     }
 
     /// How many accounts are recomputed at once, the results to be added up.

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 /// Times in microseconds, memory in units of 2^20 bytes.
@@ -17,19 +16,56 @@ pub struct Report {
     pub baseline_p50_us: Option<f64>,
     /// Baseline p50 ÷ p50.
     pub ratio: Option<f64>,
-    /// The process's peak before anything was recomputed.
+    /// The peak since the case began, before its own answers were recomputed. Of cases on one load it counts
+    /// what recomputing those before has left with the allocator.
     pub rss_mb: f64,
     pub instruments: usize,
     /// Rows in memory.
     pub holdings: usize,
     pub orders: usize,
     pub views: usize,
+    /// Clients over sockets; null where there are none.
+    pub clients: Option<usize>,
+    /// How many times count.
+    pub iterations: usize,
+    /// Of what is ingested; null in other cases.
+    pub events_per_s: Option<f64>,
+    /// What one tick reads and writes of the arrays it passes over: over the read bandwidth, the time that
+    /// no engine can beat. Null where the engine does not count it.
+    pub bytes_touched: Option<u64>,
+    /// What was held against recomputation.
+    pub checked: String,
+    /// Null in other cases than `load`.
+    pub load: Option<LoadReport>,
+}
+
+/// What a load took and takes.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct LoadReport {
+    /// Of the engine's ticks alone; making the rows is not counted.
+    pub seconds: f64,
+    pub rows: usize,
+    pub rows_per_s: f64,
+    pub resident_mb: f64,
+    /// As the engine accounts for it: tables with their indexes, net positions, texts.
+    pub accounted_mb: f64,
+    pub bytes_per_holding: f64,
+    pub bytes_per_order: f64,
+    pub positions: usize,
+    pub bytes_per_position: f64,
+    pub dictionaries_mb: f64,
+    /// What one more view adds to what is resident: the mean of several, each of another selection.
+    pub view_mb: f64,
+    /// What one more view adds to what the engine accounts for.
+    pub view_accounted_mb: f64,
+    /// Columns of the schema, every one of them with values.
+    pub columns: usize,
 }
 
 impl Report {
     pub fn heading() -> String {
         format!(
-            "{:<6} {:>8} {:>6} {:>11} {:>11} {:>11} {:>14} {:>8} {:>9}",
+            "{:<8} {:>8} {:>6} {:>11} {:>11} {:>11} {:>14} {:>8} {:>9}",
             "case", "accounts", "views", "p50 µs", "p99 µs", "max µs", "baseline µs", "ratio", "peak MB"
         )
     }
@@ -39,7 +75,7 @@ impl Report {
             value.map_or_else(|| "–".to_owned(), |value| format!("{value:.digits$}"))
         };
         format!(
-            "{:<6} {:>8} {:>6} {:>11.1} {:>11.1} {:>11.1} {:>14} {:>8} {:>9.1}",
+            "{:<8} {:>8} {:>6} {:>11.1} {:>11.1} {:>11.1} {:>14} {:>8} {:>9.1}",
             self.case,
             self.accounts,
             self.views,
@@ -66,6 +102,10 @@ impl Times {
         self.0.len()
     }
 
+    pub fn total(&self) -> Duration {
+        self.0.iter().sum()
+    }
+
     /// The time in microseconds that `percent` of all do not exceed; the nearest that occurred.
     ///
     /// # Panics
@@ -81,12 +121,4 @@ impl Times {
 /// Rounded to one decimal: more is noise.
 pub fn tenths(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
-}
-
-/// The most memory that was resident so far, in units of 2^20 bytes.
-pub fn peak_mb() -> Result<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").context("peak memory stands in /proc")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("/proc has no VmHWM")?;
-    let kilobytes: f64 = line.trim().trim_end_matches("kB").trim().parse().context("VmHWM is in kB")?;
-    Ok(tenths(kilobytes / 1024.0))
 }

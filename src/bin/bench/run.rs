@@ -1,18 +1,19 @@
-//! Runs a case: loads its data, times its iterations, holds its answers against recomputation.
+//! Runs cases: loads their data, times their iterations, holds their answers against recomputation.
 //!
 //! Timed is what a client waits for: from a decoded cut, through the engine and the comparison with what
 //! each client holds, to the text of every patch. Making the cut is not timed, nor is the client model that
-//! the patches are applied to. Half way and at the end every view and its model are held against
-//! recomputation; a case whose answer is wrong has no numbers.
+//! the patches are applied to. At the end, and half way where that takes no minutes, every view and its model
+//! are held against recomputation; a case whose answer is wrong has no numbers.
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use tickview::diff::{Patch, Snapshot, Subscription, ViewModel, Window};
 use tickview::ingest::decode::{Decoder, Record};
-use tickview::schedule::{Engine, ViewId};
+use tickview::schedule::ViewId;
 use tickview::serve::protocol::{AsOf, Head, ServerMessage, patch_body, snapshot_body};
 use tickview::view::recompute::{Oracle, Recomputed};
 use tickview::view::spec::ViewSpec;
@@ -20,68 +21,86 @@ use tickview::view::spec::ViewSpec;
 use crate::baseline::{Baseline, Touched};
 use crate::case::{Case, Change, Options, Work, only};
 use crate::check::{added_up, difference, displayed};
-use crate::report::{Report, Times, peak_mb, tenths};
-use crate::world::World;
+use crate::data::Data;
+use crate::machine::{forget_peak, peak_mb};
+use crate::report::{Report, Times, tenths};
+use crate::served;
 
 /// Iterations before the first that counts: caches warm up, buffers grow.
 const WARM_UP: usize = 20;
+/// Blocks of accounts that are recomputed at a time; a view in blocks has at least as many.
+const CHECKS_AT_ONCE: usize = 2;
 /// Order events of one iteration of [`Work::Ingest`].
 const EVENTS: usize = 1_000;
 
-/// Runs a case and says what it measured.
+/// Runs cases that are of the same rows, one after another on one load, and hands out what each measured.
+///
+/// Returns whether every one of them has its answer; what is wrong with one that has not is told on stderr.
 ///
 /// # Errors
-/// Where a view, a client model or the baseline does not show what recomputation says.
-pub fn run(case: &Case, options: &Options) -> Result<Report> {
+/// Where the rows cannot be loaded, or are not the same for all cases.
+pub fn run(cases: &[&Case], options: &Options, take: &mut dyn FnMut(Report)) -> Result<bool> {
+    let size = cases.first().context("there is a case to run")?.size(options);
+    ensure!(cases.iter().all(|case| case.size(options) == size), "cases of different rows share no load");
     let started = Instant::now();
-    let mut bench = Bench::new(*case, *options)?;
-    eprintln!("{}: {}; loaded in {:.1} s", case.name, case.about, started.elapsed().as_secs_f64());
+    let mut data = Some(Data::load(options.seed, size)?);
+    eprintln!("{} accounts loaded in {:.1} s", size.accounts, started.elapsed().as_secs_f64());
+    let mut right = true;
+    for case in cases {
+        eprintln!("{}: {}", case.name, case.about);
+        forget_peak();
+        let loaded = data.as_mut().context("a server took the rows; give each such case a run of its own")?;
+        let report = match case.work {
+            Work::Load => load(case, options, loaded),
+            Work::EndToEnd | Work::FanOut { .. } => {
+                served::run(case, options, data.take().expect("it was just there"))
+            }
+            Work::Tick(_) | Work::Open { .. } | Work::Ingest => Bench::new(**case, *options, loaded)?.run(),
+        };
+        match report {
+            Ok(report) => take(report),
+            Err(error) => {
+                eprintln!("bench: case {}: {error:#}", case.name);
+                right = false;
+            }
+        }
+    }
+    Ok(right)
+}
 
-    let iterations = case.iterations(options);
-    let mut times = Times::default();
-    for _ in 0..WARM_UP.min(iterations) {
-        bench.iterate()?;
-    }
-    for _ in 0..iterations / 2 {
-        times.add(bench.iterate()?);
-    }
-    // Before anything is recomputed, which takes far more memory than the engine.
+fn load(case: &Case, options: &Options, data: &mut Data) -> Result<Report> {
     let rss_mb = peak_mb()?;
-    let mut oracle = Oracle::new(bench.engine.schema(), 1);
-    bench.check(&mut oracle)?;
-    for _ in iterations / 2..iterations {
-        times.add(bench.iterate()?);
-    }
-    bench.check(&mut oracle)?;
-    drop(oracle);
-
-    let p50_us = times.percentile_us(50);
-    let baseline_p50_us = match case.work {
-        Work::Tick(change) if case.baseline_runs(options) > 0 => {
-            let times = bench.baseline(change)?;
-            eprintln!("{}: {iterations} iterations, {} runs of the baseline", case.name, times.len());
-            Some(times.percentile_us(50))
-        }
-        _ => {
-            eprintln!("{}: {iterations} iterations, no baseline", case.name);
-            None
-        }
+    let load = data.report()?;
+    let report = Report {
+        load: Some(load),
+        checked: "every row counted, every column with values".to_owned(),
+        ..measured(case, options, data, &data.times, rss_mb)
     };
-    let size = case.size(options);
-    Ok(Report {
+    Ok(report)
+}
+
+/// What a case measured, without what only some cases have.
+pub fn measured(case: &Case, options: &Options, data: &Data, times: &Times, rss_mb: f64) -> Report {
+    Report {
         case: case.name.to_owned(),
-        accounts: size.accounts,
-        p50_us,
+        accounts: data.size.accounts,
+        p50_us: times.percentile_us(50),
         p99_us: times.percentile_us(99),
         max_us: times.percentile_us(100),
-        baseline_p50_us,
-        ratio: baseline_p50_us.map(|baseline| tenths(baseline / p50_us)),
+        baseline_p50_us: None,
+        ratio: None,
         rss_mb,
-        instruments: size.instruments,
-        holdings: bench.rows("base.sod_holding"),
-        orders: bench.rows("base.order_events"),
-        views: bench.views.len(),
-    })
+        instruments: data.size.instruments,
+        holdings: data.rows("base.sod_holding"),
+        orders: data.rows("base.order_events"),
+        views: case.views(options),
+        clients: case.clients(options),
+        iterations: times.len(),
+        events_per_s: None,
+        bytes_touched: None,
+        checked: String::new(),
+        load: None,
+    }
 }
 
 /// A view with a client of it.
@@ -95,11 +114,10 @@ struct View {
     seq: u64,
 }
 
-struct Bench {
+struct Bench<'a> {
     case: Case,
     options: Options,
-    engine: Engine,
-    world: World,
+    data: &'a mut Data,
     decoder: Decoder,
     views: Vec<View>,
     /// The frames of the last iteration.
@@ -108,41 +126,84 @@ struct Bench {
     done: usize,
 }
 
-impl Bench {
-    fn new(case: Case, options: Options) -> Result<Bench> {
-        let size = case.size(&options);
-        let mut engine = Engine::new();
-        let mut world = World::new(options.seed, size, engine.schema(), engine.dictionaries());
-        let cut = world.market();
-        engine.tick(world.now(), cut)?;
-        for account in 0..size.accounts {
-            let cut = world.account_rows(account);
-            engine.tick(world.now(), cut)?;
-        }
-        let decoder = Decoder::new(engine.schema(), Arc::clone(engine.dictionaries()))?;
+impl<'a> Bench<'a> {
+    fn new(case: Case, options: Options, data: &'a mut Data) -> Result<Bench<'a>> {
+        let decoder = Decoder::new(data.engine.schema(), Arc::clone(data.engine.dictionaries()))?;
         let mut bench =
-            Bench { case, options, engine, world, decoder, views: Vec::new(), frames: Vec::new(), done: 0 };
-        for (table, rows) in [("base.sod_holding", size.holdings), ("base.order_events", size.orders)] {
-            ensure!(bench.rows(table) == rows * size.accounts, "{table} has {} rows", bench.rows(table));
-        }
+            Bench { case, options, data, decoder, views: Vec::new(), frames: Vec::new(), done: 0 };
         let count = case.views(&options);
         for number in 0..count {
-            let each = size.accounts / count;
+            let each = bench.data.size.accounts / count;
             let view = bench.open(number * each..(number + 1) * each)?;
             bench.views.push(view);
         }
         Ok(bench)
     }
 
-    fn rows(&self, table: &str) -> usize {
-        self.engine.tables().len(self.engine.schema().table(table).id)
+    fn run(mut self) -> Result<Report> {
+        let iterations = self.case.iterations(&self.options);
+        let mut times = Times::default();
+        for _ in 0..WARM_UP.min(iterations) {
+            self.iterate()?;
+        }
+        for _ in 0..iterations / 2 {
+            times.add(self.iterate()?);
+        }
+        // Before anything is recomputed, which takes far more memory than a view.
+        let rss_mb = peak_mb()?;
+        let mut oracle = Oracle::new(self.data.engine.schema(), 1);
+        if self.case.is_checked_twice(self.data.size.accounts) {
+            self.check(&mut oracle)?;
+        }
+        for _ in iterations / 2..iterations {
+            times.add(self.iterate()?);
+        }
+        let started = Instant::now();
+        self.check(&mut oracle)?;
+        drop(oracle);
+        eprintln!(
+            "{}: checked in {:.1} s, at most {} MB resident meanwhile",
+            self.case.name,
+            started.elapsed().as_secs_f64(),
+            peak_mb()?
+        );
+
+        let mut report = measured(&self.case, &self.options, self.data, &times, rss_mb);
+        report.views = self.views.len();
+        report.checked = self.checked();
+        if self.case.work == Work::Ingest {
+            report.events_per_s = Some((EVENTS as f64 / (report.p50_us / 1e6)).round());
+        }
+        if let Work::Tick(change) = self.case.work
+            && self.case.baseline_runs(&self.options) > 0
+        {
+            let p50_us = self.baseline(change)?.percentile_us(50);
+            report.baseline_p50_us = Some(p50_us);
+            report.ratio = Some(tenths(p50_us / report.p50_us));
+        }
+        Ok(report)
+    }
+
+    /// What of the answers is recomputed, in words.
+    fn checked(&self) -> String {
+        let accounts = match self.case.work {
+            Work::Open { accounts } => accounts.min(self.data.size.accounts),
+            _ => self.data.size.accounts,
+        };
+        let of_a_view = self.views.first().map_or(accounts, |view| view.accounts.len());
+        let at_once = self.case.recomputed_at_once(&self.options);
+        match of_a_view > at_once {
+            true => format!("all {accounts} accounts in blocks of {at_once}"),
+            false if self.views.len() > 1 => format!("all {} views", self.views.len()),
+            false => "all".to_owned(),
+        }
     }
 
     fn open(&mut self, accounts: Range<usize>) -> Result<View> {
-        let spec = self.case.spec(accounts.clone(), self.case.size(&self.options).accounts);
-        let id = self.engine.open(&spec)?;
+        let spec = self.case.spec(accounts.clone(), self.data.size.accounts);
+        let id = self.data.engine.open(&spec)?;
         let mut subscription = Subscription::new(Window::ALL);
-        let model = ViewModel::new(subscription.snapshot(self.engine.view(id)));
+        let model = ViewModel::new(subscription.snapshot(self.data.engine.view(id)));
         Ok(View { id, spec, accounts, subscription, model, seq: 1 })
     }
 
@@ -153,6 +214,7 @@ impl Bench {
             Work::Tick(change) => Ok(self.tick(change)?.0),
             Work::Open { accounts } => self.open_anew(accounts),
             Work::Ingest => self.ingest(),
+            work => bail!("{work:?} is not run tick by tick"),
         }
     }
 
@@ -160,27 +222,27 @@ impl Bench {
     ///
     /// Returns how long it took, and what the baseline has to compute anew.
     fn tick(&mut self, change: Change) -> Result<(Duration, Touched)> {
-        let now = self.world.step();
+        let now = self.data.world.step();
         let (cut, touched) = match change {
-            Change::Prices => (self.world.all_prices(), Touched::Prices),
-            Change::Price => (self.world.one_price(), Touched::Prices),
+            Change::Prices => (self.data.world.all_prices(), Touched::Prices),
+            Change::Price => (self.data.world.one_price(), Touched::Prices),
             Change::Fill => {
-                let (cut, account) = self.world.one_fill();
+                let (cut, account) = self.data.world.one_fill();
                 (cut, Touched::Account(account))
             }
         };
         let mut patches: Vec<Option<Patch>> = Vec::with_capacity(self.views.len());
 
         let started = Instant::now();
-        let moved = self.engine.tick(now, cut)?;
+        let moved = self.data.engine.tick(now, cut)?;
         let as_of = self.as_of();
         for view in &mut self.views {
-            let result = self.engine.view(view.id);
+            let result = self.data.engine.view(view.id);
             let patch = view.subscription.patch(result);
             if let Some(patch) = &patch {
                 view.seq += 1;
                 let mut body = String::new();
-                let dictionaries = self.engine.dictionaries().read().expect("no writer panicked");
+                let dictionaries = self.data.engine.dictionaries().read().expect("no writer panicked");
                 patch_body(patch, as_of, result.columns(), &dictionaries, &mut body);
                 let mut frame = Head { view_id: "v1", view_version: 1, seq: view.seq }.patch();
                 frame.push_str(&body);
@@ -203,21 +265,21 @@ impl Bench {
     /// Opens a view in place of the one before.
     fn open_anew(&mut self, count: usize) -> Result<Duration> {
         for view in self.views.drain(..) {
-            self.engine.close(view.id);
+            self.data.engine.close(view.id);
         }
-        let all = self.case.size(&self.options).accounts;
+        let all = self.data.size.accounts;
         let count = count.min(all);
         let from = self.done * count % (all - count + 1);
         let spec = self.case.spec(from..from + count, all);
 
         let started = Instant::now();
-        let id = self.engine.open(&spec)?;
-        let result = self.engine.view(id);
+        let id = self.data.engine.open(&spec)?;
+        let result = self.data.engine.view(id);
         let mut subscription = Subscription::new(Window::ALL);
         subscription.load(result);
         let mut body = String::new();
         {
-            let dictionaries = self.engine.dictionaries().read().expect("no writer panicked");
+            let dictionaries = self.data.engine.dictionaries().read().expect("no writer panicked");
             snapshot_body(&subscription, self.as_of(), result.columns(), &dictionaries, &mut body);
         }
         let mut frame = Head { view_id: "v1", view_version: 1, seq: 1 }.snapshot();
@@ -232,10 +294,10 @@ impl Bench {
 
     /// Decodes and applies order events.
     fn ingest(&mut self) -> Result<Duration> {
-        let now = self.world.step();
-        let events = self.world.order_events(EVENTS);
-        let table = self.engine.schema().table("base.order_events").id;
-        let before = self.rows("base.order_events");
+        let now = self.data.world.step();
+        let events = self.data.world.order_events(EVENTS);
+        let table = self.data.engine.schema().table("base.order_events").id;
+        let before = self.data.rows("base.order_events");
 
         let started = Instant::now();
         let records = events.iter().enumerate().map(|(position, (key, value))| Record {
@@ -245,21 +307,21 @@ impl Bench {
             value: Some(value.as_bytes()),
         });
         let good = self.decoder.decode(records);
-        self.engine.tick(now, self.decoder.take())?;
+        self.data.engine.tick(now, self.decoder.take())?;
         let time = started.elapsed();
 
-        let come = self.rows("base.order_events") - before;
+        let come = self.data.rows("base.order_events") - before;
         ensure!(good == EVENTS && come == EVENTS / 2, "of {EVENTS} events {good} were good, {come} new");
         Ok(time)
     }
 
     fn as_of(&self) -> AsOf {
-        let snapshot = self.engine.snapshot();
+        let snapshot = self.data.engine.snapshot();
         AsOf { epoch: snapshot.epoch, time: snapshot.as_of }
     }
 
     fn shown(&self, view: &View) -> Snapshot {
-        let mut shown = Subscription::new(Window::ALL).snapshot(self.engine.view(view.id));
+        let mut shown = Subscription::new(Window::ALL).snapshot(self.data.engine.view(view.id));
         unlabelled(&mut shown);
         shown
     }
@@ -275,15 +337,15 @@ impl Bench {
         }
         if self.case.work == Work::Ingest {
             // The rows are right where a view over them is; it is gone again before the next event.
-            let view = self.open(0..self.case.size(&self.options).accounts)?;
+            let view = self.open(0..self.data.size.accounts)?;
             self.check_view(&view, oracle)?;
-            self.engine.close(view.id);
+            self.data.engine.close(view.id);
         }
         self.views.iter().try_for_each(|view| self.check_view(view, oracle))
     }
 
     fn check_view(&self, view: &View, oracle: &mut Oracle) -> Result<()> {
-        let expected = displayed(self.recompute(view, oracle)?, &view.spec, self.engine.dictionaries());
+        let expected = displayed(self.recompute(view, oracle)?, &view.spec, self.data.engine.dictionaries());
         self.hold("the view", view, &self.shown(view), &expected)?;
         let mut model = view.model.held().clone();
         unlabelled(&mut model);
@@ -291,30 +353,50 @@ impl Bench {
     }
 
     fn recompute(&self, view: &View, oracle: &mut Oracle) -> Result<Recomputed> {
-        let snapshot = self.engine.snapshot();
+        let snapshot = self.data.engine.snapshot();
         let at_once = self.case.recomputed_at_once(&self.options);
         if view.accounts.len() <= at_once {
             return Ok(oracle.recompute(snapshot, &view.spec)?);
         }
-        let parts = view.accounts.clone().step_by(at_once).map(|from| {
-            let accounts = only(from..(from + at_once).min(view.accounts.end));
-            Ok(oracle.recompute(snapshot, &ViewSpec { accounts, ..view.spec.clone() })?)
+        let blocks: Vec<Range<usize>> = view
+            .accounts
+            .clone()
+            .step_by(at_once)
+            .map(|from| from..(from + at_once).min(view.accounts.end))
+            .collect();
+        let grouped = self.data.engine.grouped_view(&view.spec.view);
+        let (schema, spec) = (self.data.engine.schema(), &view.spec);
+        // Every other block on a thread of its own: it takes minutes where there are many.
+        let added = |first: usize| {
+            let mut oracle = Oracle::new(schema, 1);
+            let parts = blocks.iter().skip(first).step_by(CHECKS_AT_ONCE).map(|accounts| {
+                let spec = ViewSpec { accounts: only(accounts.clone()), ..spec.clone() };
+                Ok(oracle.recompute(snapshot, &spec)?)
+            });
+            added_up(parts, &grouped)
+        };
+        let added = &added;
+        let halves = std::thread::scope(|scope| {
+            let threads: Vec<_> =
+                (0..CHECKS_AT_ONCE).map(|first| scope.spawn(move || added(first))).collect();
+            let join = |thread: ScopedJoinHandle<_>| thread.join().expect("recomputation does not panic");
+            threads.into_iter().map(join).collect::<Vec<_>>()
         });
-        added_up(parts, &self.engine.grouped_view(&view.spec.view))
+        added_up(halves, &grouped)
     }
 
     fn hold(&self, what: &str, view: &View, shown: &Snapshot, expected: &Snapshot) -> Result<()> {
-        let columns = self.engine.view(view.id).columns();
+        let columns = self.data.engine.view(view.id).columns();
         match difference(shown, expected, columns) {
             None => Ok(()),
-            Some(difference) => bail!("epoch {}, {what}: {difference}", self.engine.snapshot().epoch),
+            Some(difference) => bail!("epoch {}, {what}: {difference}", self.data.engine.snapshot().epoch),
         }
     }
 
     /// Times cached plans over the rows, one run a change, and holds the views against their answers.
     fn baseline(&mut self, change: Change) -> Result<Times> {
         let specs: Vec<ViewSpec> = self.views.iter().map(|view| view.spec.clone()).collect();
-        let mut baseline = Baseline::new(self.engine.snapshot(), &specs)?;
+        let mut baseline = Baseline::new(self.data.engine.snapshot(), &specs)?;
         if self.options.explain {
             eprintln!("{}", baseline.explain());
         }
@@ -322,7 +404,7 @@ impl Bench {
         // The first run warms up and counts for nothing.
         for run in 0..=self.case.baseline_runs(&self.options) {
             let (_, touched) = self.tick(change)?;
-            let snapshot = Arc::clone(self.engine.snapshot());
+            let snapshot = Arc::clone(self.data.engine.snapshot());
             baseline.prepare(&snapshot, &touched)?;
             let started = Instant::now();
             let answers = baseline.run(&snapshot, &touched)?;
@@ -331,11 +413,20 @@ impl Bench {
             }
             for (view, answer) in self.views.iter().zip(&answers) {
                 let result = baseline.recomputed(&snapshot, answer)?;
-                let expected = displayed(result, &view.spec, self.engine.dictionaries());
+                let expected = displayed(result, &view.spec, self.data.engine.dictionaries());
                 self.hold("the view against the baseline", view, &self.shown(view), &expected)?;
             }
         }
         Ok(times)
+    }
+}
+
+impl Drop for Bench<'_> {
+    /// The next case opens its own.
+    fn drop(&mut self) {
+        for view in self.views.drain(..) {
+            self.data.engine.close(view.id);
+        }
     }
 }
 

@@ -167,6 +167,7 @@ const MOVEMENT: [&str; 10] = [
     "version",
     "event_time",
 ];
+const BUSINESS_DATE: [&str; 5] = ["id", "business_date", "holdings", "version", "event_time"];
 const FX: [&str; 7] =
     ["from_currency", "to_currency", "rate_type", "rate", "rate_time", "version", "event_time"];
 const PRICE: [&str; 9] = [
@@ -182,7 +183,7 @@ const PRICE: [&str; 9] = [
 ];
 
 /// How much of everything there is; holdings and orders are those of one account.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size {
     pub instruments: usize,
     pub accounts: usize,
@@ -237,12 +238,13 @@ impl World {
         schema: &Arc<Schema>,
         dictionaries: &Arc<RwLock<Dictionaries>>,
     ) -> World {
-        let tables: [(&str, &[&str]); 7] = [
+        let tables: [(&str, &[&str]); 8] = [
             ("base.instrument", &INSTRUMENT),
             ("base.account", &ACCOUNT),
             ("base.sod_holding", &HOLDING),
             ("base.order_events", &ORDER),
             ("base.cash_movement", &MOVEMENT),
+            ("base.business_date", &BUSINESS_DATE),
             ("base.fx_rate", &FX),
             ("base.price", &PRICE),
         ];
@@ -279,6 +281,10 @@ impl World {
         self.now
     }
 
+    pub fn instruments(&self) -> usize {
+        self.size.instruments
+    }
+
     /// Moves time on by one tick.
     pub fn step(&mut self) -> Timestamp {
         self.now += STEP_US;
@@ -307,6 +313,14 @@ impl World {
         Cut { changes, ..Cut::default() }
     }
 
+    /// Says that the holdings of the day are all there, after they came.
+    pub fn day(&self) -> Cut {
+        let mut changes = Changes::new(self.schema.table("base.business_date"));
+        let holdings = self.size.accounts * self.size.holdings;
+        changes.upsert(&[self.name("current"), DAY.into(), holdings as Datum, 1, self.now.into()]);
+        Cut { changes: vec![changes], ..Cut::default() }
+    }
+
     /// A new price, another than before, for every instrument.
     pub fn all_prices(&mut self) -> Cut {
         let mut changes = Changes::new(self.schema.table("base.price"));
@@ -319,12 +333,29 @@ impl World {
 
     /// A new price for one instrument, each time for the next.
     pub fn one_price(&mut self) -> Cut {
+        Cut { changes: vec![self.some_prices(1)], ..Cut::default() }
+    }
+
+    /// New prices for the next instruments, each in its turn.
+    pub fn some_prices(&mut self, count: usize) -> Changes {
         let mut changes = Changes::new(self.schema.table("base.price"));
-        let at = self.turns[self.turn % self.turns.len()];
-        self.turn += 1;
-        let row = self.moved_price(at);
-        changes.upsert(&row);
-        Cut { changes: vec![changes], ..Cut::default() }
+        for _ in 0..count {
+            let at = self.turns[self.turn % self.turns.len()];
+            self.turn += 1;
+            let row = self.moved_price(at);
+            changes.upsert(&row);
+        }
+        changes
+    }
+
+    /// Order events as rows: every other one a new order, the rest fills.
+    pub fn order_rows(&mut self, count: usize) -> Changes {
+        let mut changes = Changes::new(self.schema.table("base.order_events"));
+        for at in 0..count {
+            let row = self.event(at);
+            changes.upsert(&row);
+        }
+        changes
     }
 
     /// A fill of one unit on an open order, with the account it is of.
@@ -340,17 +371,20 @@ impl World {
     pub fn order_events(&mut self, count: usize) -> Vec<(String, String)> {
         let mut events = Vec::with_capacity(count);
         for at in 0..count {
-            let row = if at % 2 == 0 {
-                let of = self.random.random_range(0..self.size.accounts);
-                let account = self.name(&World::account(of));
-                self.events += 1;
-                self.order(self.size.accounts * self.size.orders + self.events, of, account)
-            } else {
-                self.fill()
-            };
+            let row = self.event(at);
             events.push(self.json(&row));
         }
         events
+    }
+
+    fn event(&mut self, at: usize) -> OrderRow {
+        if at % 2 == 1 && !self.open.is_empty() {
+            return self.fill();
+        }
+        let of = self.random.random_range(0..self.size.accounts);
+        let account = self.name(&World::account(of));
+        self.events += 1;
+        self.order(self.size.accounts * self.size.orders + self.events, of, account)
     }
 
     fn fill(&mut self) -> OrderRow {

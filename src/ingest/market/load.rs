@@ -2,7 +2,7 @@
 
 use crate::clock::SECOND_US;
 use crate::dictionary::Dictionary;
-use crate::ingest::source::Progress;
+use crate::ingest::source::{Announced, Progress, Unit};
 use crate::schema::Schema;
 
 use super::batch::{Batch, TOPICS, Topic};
@@ -82,8 +82,17 @@ impl Load {
                 topic: schema.table(topic.table()).topic.clone(),
                 done: self.done[topic as usize],
                 total: self.total[topic as usize],
+                unit: Unit::Rows,
             })
             .collect()
+    }
+
+    pub(super) fn announced(&self) -> Announced {
+        let mut announced = Announced::default();
+        for topic in SEQUENCE {
+            announced.add(topic.table(), self.total[topic as usize]);
+        }
+        announced
     }
 
     /// Writes records until the batch has `records_max` of them or the load is done.

@@ -36,7 +36,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use crate::clock::Timestamp;
 use crate::dictionary::Dictionaries;
 use crate::error::Result;
-use crate::ingest::source::{Cut, Source};
+use crate::ingest::source::{Announced, Cut, Source};
 use crate::schema::Schema;
 
 use batch::Batch;
@@ -162,5 +162,9 @@ impl Source for Market {
         }
         let more = self.live.run(&mut self.world, &mut self.quality, keys, &mut batch, now, records_max);
         Ok(Cut { caught_up: true, more, ..batch.into_cut() })
+    }
+
+    fn announced(&self) -> Option<Announced> {
+        Some(self.load.announced())
     }
 }

@@ -20,8 +20,9 @@ pub use client::{
 };
 pub use encode::{AsOf, Head, patch_body, snapshot_body, time_text, write_decimal};
 pub use server::{
-    AddedRow, AsOfTime, Bye, CellRun, ColumnSchema, Gap, Heartbeat, Limits, MoveStep, Opened, PatchFrame,
-    ProgressFrame, Reject, Row, ServerMessage, SnapshotFrame, Stale, Total, TotalCell, TotalChange, Welcome,
+    AddedRow, AsOfTime, Bye, CellRun, ColumnSchema, Gap, HaltedFrame, Heartbeat, Limits, MoveStep, Opened,
+    PatchFrame, ProgressFrame, Reject, Row, ServerMessage, SnapshotFrame, Stale, Total, TotalCell,
+    TotalChange, Welcome,
 };
 pub use spec::{Accounts, Branches, FilterBy, Query, SortBy, Spec, SqlSpec, ViewFields};
 

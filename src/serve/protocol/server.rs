@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::encode::{AsOf, time_text};
 use crate::error::Error;
-use crate::view::result::{Column, Form, Unit};
+use crate::ingest::source::{Progress, Unit};
+use crate::serve::views::Halted;
+use crate::view::result::{self, Column, Form};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
@@ -74,7 +76,7 @@ pub struct ColumnSchema {
 impl From<&Column> for ColumnSchema {
     fn from(column: &Column) -> ColumnSchema {
         let (kind, scale) = match column.form {
-            Form::Decimal { .. } if column.unit == Unit::Count => ("count", 0),
+            Form::Decimal { .. } if column.unit == result::Unit::Count => ("count", 0),
             Form::Decimal { scale } => ("decimal", scale),
             Form::Time | Form::Date => ("time", 0),
             Form::Name | Form::Id { .. } => ("text", 0),
@@ -93,6 +95,20 @@ pub struct ProgressFrame {
     pub source: String,
     pub done: u64,
     pub total: u64,
+    /// `bytes` where `done` and `total` are no rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+}
+
+impl From<&Progress> for ProgressFrame {
+    fn from(progress: &Progress) -> ProgressFrame {
+        ProgressFrame {
+            source: progress.topic.clone(),
+            done: progress.done,
+            total: progress.total,
+            unit: (progress.unit == Unit::Bytes).then(|| "bytes".to_owned()),
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -210,6 +226,22 @@ pub struct Heartbeat {
     /// Null until the first epoch stands.
     pub as_of: Option<AsOfTime>,
     pub lag_ms: u64,
+    /// There while the data stands still that should not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub halted: Option<HaltedFrame>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HaltedFrame {
+    pub reason: String,
+    /// ISO 8601, UTC.
+    pub since: String,
+}
+
+impl From<Halted> for HaltedFrame {
+    fn from(halted: Halted) -> HaltedFrame {
+        HaltedFrame { reason: halted.reason.to_owned(), since: time_text(halted.since) }
+    }
 }
 
 /// A frame that was not followed, and why.

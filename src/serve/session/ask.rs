@@ -31,7 +31,7 @@ impl Sessions {
             return Ok(());
         }
         let ready = turn.views.ready();
-        let handle = if ready { Some(self.queries.open(turn.views, &query)?) } else { None };
+        let handle = if ready { Some(self.queries.open(turn, &query)?) } else { None };
         self.waiting += usize::from(!ready);
         let state = self.sessions.get_mut(&session).expect("the session stands");
         state.views_made += 1;
@@ -106,7 +106,7 @@ impl Sessions {
         if view.handle.is_some() {
             // The new one first: where it fails the old one stands, and where both are the same
             // engine state it is not built twice.
-            let handle = self.queries.open(turn.views, &query)?;
+            let handle = self.queries.open(turn, &query)?;
             self.queries.close(turn.views, &view.query);
             view.handle = Some(handle);
             if let Held::Shared(id) = std::mem::replace(&mut view.held, Held::Nothing) {

@@ -24,7 +24,7 @@ use super::protocol::{
     AsOf, Bye, ClientMessage, Heartbeat, Hello, Limits, Mode, Reject, ResumeView, ServerMessage, Stale,
     VERSION, Welcome, reject_code,
 };
-use super::views::Views;
+use super::views::{Halted, Views};
 use super::window::Windows;
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
@@ -74,6 +74,8 @@ pub struct Turn<'a> {
     pub now: Timestamp,
     /// How far the views lag behind their sources.
     pub lag_ms: u64,
+    /// Since when and why the data stands still, if it does.
+    pub halted: Option<Halted>,
     pub views: &'a mut dyn Views,
     pub outlet: &'a mut dyn Outlet,
 }
@@ -309,6 +311,9 @@ impl Sessions {
             limits: Limits { window_rows: WINDOW_ROWS_MAX },
         };
         turn.say(socket, &ServerMessage::Welcome(welcome));
+        if turn.halted.is_some() {
+            self.heartbeat(socket, turn.now / MILLISECOND_US, turn);
+        }
         for stale in turn.views.stale(turn.now) {
             let stale = Stale { source: stale.source, since_ms: stale.since_ms };
             turn.say(socket, &ServerMessage::Stale(stale));
@@ -383,7 +388,8 @@ impl Sessions {
             return;
         }
         let as_of = (turn.views.ready() && turn.views.epoch() > 0).then(|| turn.as_of().into());
-        turn.say(socket, &ServerMessage::Heartbeat(Heartbeat { t, as_of, lag_ms: turn.lag_ms }));
+        let halted = turn.halted.map(|halted| halted.into());
+        turn.say(socket, &ServerMessage::Heartbeat(Heartbeat { t, as_of, lag_ms: turn.lag_ms, halted }));
     }
 
     fn reject(&mut self, socket: SocketId, reject: Reject, turn: &mut Turn) {

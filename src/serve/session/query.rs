@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use crate::error::Result;
+use super::Turn;
+use crate::error::{Error, Kind, Result};
 use crate::serve::protocol::Query;
 use crate::serve::views::{ViewHandle, Views};
 
@@ -18,15 +19,20 @@ struct Shared {
 
 impl Queries {
     /// # Errors
-    /// Those of [`Views::open`].
-    pub fn open(&mut self, views: &mut dyn Views, query: &Query) -> Result<ViewHandle> {
+    /// Those of [`Views::open`]; `Overloaded` for what is not open yet while data stands still for want of
+    /// memory.
+    pub fn open(&mut self, turn: &mut Turn, query: &Query) -> Result<ViewHandle> {
         if let Some(shared) = self.open.get_mut(query) {
             shared.readers += 1;
             return Ok(shared.view);
         }
+        if let Some(halted) = turn.halted {
+            let message = format!("{}: no other view is opened until data moves again", halted.reason);
+            return Err(Error::new(Kind::Overloaded, "LIMIT", message));
+        }
         let view = match query {
-            Query::View(spec) => views.open(spec)?,
-            Query::Sql(sql) => views.open_sql(sql)?,
+            Query::View(spec) => turn.views.open(spec)?,
+            Query::Sql(sql) => turn.views.open_sql(sql)?,
         };
         self.open.insert(query.clone(), Shared { view, readers: 1 });
         Ok(view)

@@ -67,7 +67,7 @@ impl Sessions {
         let readers: Vec<Reader> = self.sessions.iter().flat_map(waits).collect();
         for reader in readers {
             let query = self.view_mut(reader).query.clone();
-            match self.queries.open(turn.views, &query) {
+            match self.queries.open(turn, &query) {
                 Ok(handle) => self.view_mut(reader).handle = Some(handle),
                 Err(error) => self.abandon(reader, &error, turn),
             }

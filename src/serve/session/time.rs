@@ -30,6 +30,14 @@ impl Sessions {
         self.tell_stale(&greeted, turn);
     }
 
+    /// Tells everyone how things stand now, without waiting for the next heartbeat.
+    pub fn beat(&mut self, turn: &mut Turn) {
+        let greeted = self.sockets.iter().filter(|(_, s)| s.session.is_some());
+        for socket in greeted.map(|(&socket, _)| socket).collect::<Vec<SocketId>>() {
+            self.heartbeat(socket, turn.now / MILLISECOND_US, turn);
+        }
+    }
+
     /// Whether a heartbeat is due, which this then counts as sent.
     fn beats(&mut self, socket: SocketId, now: Timestamp) -> bool {
         let state = self.sockets.get_mut(&socket).expect("listed from the same map");
@@ -49,9 +57,7 @@ impl Sessions {
             }
             state.progress_at = turn.now;
             for source in &progress {
-                let frame =
-                    ProgressFrame { source: source.topic.clone(), done: source.done, total: source.total };
-                turn.say(socket, &ServerMessage::Progress(frame));
+                turn.say(socket, &ServerMessage::Progress(ProgressFrame::from(source)));
             }
         }
     }

@@ -10,6 +10,7 @@ import { Connection } from "../ui/Connection.tsx";
 import { Tabs } from "../ui/controls.tsx";
 import { BusinessDate } from "./BusinessDate.tsx";
 import { ControlBar } from "./ControlBar.tsx";
+import { Halt } from "./Halt.tsx";
 import { fromQuery, groupingOf, nextSort, withView } from "./layout.ts";
 import { collapse, expand, session, startLive } from "./live.ts";
 import { Loading } from "./Loading.tsx";
@@ -83,7 +84,10 @@ export function OverviewPage() {
         </div>
         <ControlBar />
       </header>
-      <Refusal />
+      <div className="notices">
+        <Halt />
+        <Refusal />
+      </div>
       <main>
         <Grid
           session={session}

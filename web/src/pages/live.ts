@@ -9,6 +9,7 @@ import { dialPage } from "../sync/connection.ts";
 import { poll } from "../sync/http.ts";
 import { Session } from "../sync/session.ts";
 import { toSpec } from "./layout.ts";
+import { advanced } from "./progress.ts";
 import { currentView, usePage, type PageState } from "./store.ts";
 
 /** Clicks in quick succession ask for one result. */
@@ -36,8 +37,8 @@ export function startLive(): () => void {
     events.on("patch", ({ model }) => {
       if (usePage.getState().size !== model.size) set({ size: model.size });
     }),
-    events.on("progress", ({ source, done, total }) =>
-      set(({ progress }) => ({ progress: { ...progress, [source]: { done, total } } })),
+    events.on("progress", (told) =>
+      set(({ progress }) => ({ progress: advanced(progress, told, Date.now()) })),
     ),
     events.on("stale", ({ source, sinceMs }) =>
       set(({ staleSources }) => {

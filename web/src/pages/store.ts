@@ -9,12 +9,9 @@ import type { Catalog, CatalogView, Status } from "../protocol/catalog.ts";
 import type { Column, Key, Reject } from "../protocol/messages.ts";
 import type { Beat } from "../sync/session.ts";
 import { fromQuery, toQuery, type Layout } from "./layout.ts";
+import type { Load } from "./progress.ts";
 
 export type Theme = "system" | "light" | "dark";
-export interface SourceProgress {
-  readonly done: number;
-  readonly total: number;
-}
 
 export interface PageState {
   readonly layout: Layout;
@@ -27,7 +24,7 @@ export interface PageState {
   readonly schema: readonly Column[];
   readonly strategy: string;
   readonly size: number | null;
-  readonly progress: Readonly<Record<string, SourceProgress>>;
+  readonly progress: Load;
   readonly staleSources: Readonly<Record<string, number>>;
   readonly reject: Reject | null;
   /** Rows opened one by one, to open them again in the next view. */

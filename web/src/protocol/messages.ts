@@ -177,6 +177,13 @@ export interface Progress {
   readonly source: string;
   readonly done: number;
   readonly total: number;
+  /** What is counted where that is no rows. */
+  readonly unit?: "bytes";
+}
+/** Why data stands still that should not, and since when. */
+export interface Halted {
+  readonly reason: string;
+  readonly since: string;
 }
 export interface Snapshot {
   readonly type: "snapshot";
@@ -232,6 +239,7 @@ export interface Heartbeat {
   /** Null until the first epoch is committed. */
   readonly asOf: AsOf | null;
   readonly lagMs: number;
+  readonly halted?: Halted;
 }
 export interface Reject {
   readonly type: "reject";

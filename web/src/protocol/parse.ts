@@ -55,7 +55,7 @@ const SERVER: Record<ServerMessage["type"], Check> = {
     ),
     strategy: isString,
   }),
-  progress: shape({ source: isString, done: isNumber, total: isNumber }),
+  progress: shape({ source: isString, done: isNumber, total: isNumber }, { unit: oneOf("bytes") }),
   snapshot: shape({
     ...view,
     seq: isNatural,
@@ -79,7 +79,10 @@ const SERVER: Record<ServerMessage["type"], Check> = {
   }),
   gap: shape({ viewId: isString, reason: isString }),
   stale: shape({ source: isString, sinceMs: isNumber }),
-  heartbeat: shape({ t: isNumber, asOf: orNull(asOf), lagMs: isNumber }),
+  heartbeat: shape(
+    { t: isNumber, asOf: orNull(asOf), lagMs: isNumber },
+    { halted: shape({ reason: isString, since: isString }) },
+  ),
   reject: shape({
     viewId: orNull(isString),
     viewVersion: orNull(isNatural),

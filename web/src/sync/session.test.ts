@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import type { Reject, ViewSpec } from "../protocol/messages.ts";
+import type { Heartbeat, Reject, ServerMessage, ViewSpec } from "../protocol/messages.ts";
 import { backoffMs, BACKOFF_MAX_MS } from "./backoff.ts";
 import { stateOf, type Vitals } from "./liveness.ts";
 import { ServerClock } from "./serverClock.ts";
@@ -290,4 +290,44 @@ test("the server clock: answers give the round trip, other beats the offset", ()
   clock.heard(5_000, 4_700);
   clock.heard(6_000, 5_650);
   expect(clock.now(10_000)).toBe(10_350);
+});
+
+describe("data that stands still", () => {
+  const SINCE = "2026-03-02T14:29:51Z";
+  const still = (t: number): ServerMessage => ({
+    ...(heartbeat(t) as Heartbeat),
+    halted: { reason: "memory limit reached", since: SINCE },
+  });
+
+  test("is said as soon as the server says it, and is STALE by its age on the server's clock", () => {
+    live();
+    expect(beat).toMatchObject({ state: "LIVE", halted: null });
+    network.last.say(still(Date.parse(SINCE) + 6_000));
+    expect(beat).toMatchObject({ state: "STALE", halted: { reason: "memory limit reached", since: SINCE } });
+  });
+
+  test("is LIVE again once a heartbeat does not say it any more", () => {
+    live();
+    network.last.say(still(Date.parse(SINCE) + 6_000));
+    network.last.say(heartbeat(1));
+    expect(beat).toMatchObject({ state: "LIVE", halted: null });
+  });
+
+  test("grows old while nothing else is heard", () => {
+    live();
+    network.last.say(still(Date.parse(SINCE)));
+    expect(beat?.state).toBe("LIVE");
+    for (let passed = 0; passed < 6_000; passed += 250) {
+      vi.advanceTimersByTime(250);
+      network.last.say(still(Date.parse(SINCE) + passed));
+    }
+    expect(beat?.state).toBe("STALE");
+  });
+
+  test("is not known of a server that is gone", () => {
+    live();
+    network.last.say(still(Date.parse(SINCE)));
+    network.last.drop();
+    expect(beat).toMatchObject({ state: "DISCONNECTED", halted: null });
+  });
 });

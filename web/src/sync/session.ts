@@ -9,6 +9,7 @@
 import type {
   AsOf,
   Column,
+  Halted,
   Key,
   Patch,
   Progress,
@@ -43,6 +44,8 @@ export interface Beat {
   readonly lagMs: number;
   /** A specification was sent whose result has not come. */
   readonly awaiting: boolean;
+  /** Why the server lets data stand still, if it does. */
+  readonly halted: Halted | null;
 }
 
 export interface SessionEvents {
@@ -90,6 +93,10 @@ export class Session implements ConnectionListener {
   #asOf: AsOf | null = null;
   #asOfAtMs = 0;
   #lagMs = 0;
+  #halted: Halted | null = null;
+  /** When that was heard, and how long it had lasted by the server's clock. */
+  #haltedAtMs = 0;
+  #haltedForMs = 0;
   #staleSources = new Map<string, { sinceMs: number; atMs: number }>();
 
   constructor(
@@ -183,6 +190,7 @@ export class Session implements ConnectionListener {
     this.#sentWindow = null;
     this.#sentWindowAtMs = null;
     this.#staleSources.clear();
+    this.#halted = null;
     // What was on its way may or may not have arrived, so it goes out once more
     // under a version that cannot have been used.
     if (this.#spec !== null && this.#shownVersion !== this.#acceptedVersion) {
@@ -215,6 +223,7 @@ export class Session implements ConnectionListener {
         return;
       case "heartbeat":
         this.#lagMs = message.lagMs;
+        this.#onHalted(message.halted ?? null, message.t);
         if (message.asOf !== null) this.#advance(message.asOf);
         // The server works through a socket in order: had the resumed view been
         // gone or changed, that would have been said before this answer.
@@ -243,7 +252,11 @@ export class Session implements ConnectionListener {
       inSync: this.#inSync && !changing,
       silentMs: this.#connection.silentMs(nowMs),
       lagMs: this.#lagMs,
-      sourceStaleMs: Math.max(0, ...stale.map((s) => s.sinceMs + nowMs - s.atMs)),
+      sourceStaleMs: Math.max(
+        0,
+        this.#halted === null ? 0 : this.#haltedForMs + nowMs - this.#haltedAtMs,
+        ...stale.map((s) => s.sinceMs + nowMs - s.atMs),
+      ),
     });
     this.events.emit("beat", {
       state,
@@ -252,7 +265,18 @@ export class Session implements ConnectionListener {
       rttMs: this.#connection.clock.rttMs,
       lagMs: this.#lagMs,
       awaiting: this.#needsSnapshot,
+      halted: this.#halted,
     });
+  }
+
+  #onHalted(halted: Halted | null, serverMs: number): void {
+    const changed = halted?.since !== this.#halted?.since;
+    this.#halted = halted;
+    if (!changed) return;
+    this.#haltedAtMs = Date.now();
+    // The answer to a ping has this page's clock: wrong by as much as the clocks differ, and only that.
+    this.#haltedForMs = halted === null ? 0 : Math.max(0, serverMs - Date.parse(halted.since));
+    this.onBeat(Date.now());
   }
 
   #onWelcome(welcome: Welcome): void {

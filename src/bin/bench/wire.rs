@@ -1,4 +1,6 @@
 //! Frames as a client reads them, turned into what the comparison speaks of.
+//!
+//! The tests read this file too.
 
 use std::collections::BTreeMap;
 
@@ -58,7 +60,7 @@ fn row(row: &Row, read: Read) -> SnapshotRow {
 fn cells(values: &[Option<String>], marks: &BTreeMap<String, String>, read: Read) -> Vec<Cell> {
     let mut cells: Vec<Cell> = values.iter().map(|value| Cell::new(read(value.as_deref()))).collect();
     for (column, mark) in marks {
-        cells[column.parse::<usize>().unwrap()].quality = quality(Some(mark));
+        cells[column.parse::<usize>().expect("a column is a number")].quality = quality(Some(mark));
     }
     cells
 }
@@ -68,6 +70,9 @@ fn quality(mark: Option<&str>) -> Quality {
         None => Quality::Ok,
         Some("STALE") => Quality::Stale,
         Some("MISSING") => Quality::Missing,
-        Some(mark) => Quality::Partial(mark.strip_prefix("PARTIAL:").unwrap().parse().unwrap()),
+        Some(mark) => {
+            let count = mark.strip_prefix("PARTIAL:").and_then(|count| count.parse().ok());
+            Quality::Partial(count.unwrap_or_else(|| panic!("{mark:?} is no quality")))
+        }
     }
 }
