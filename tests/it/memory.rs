@@ -72,7 +72,7 @@ fn the_standard_limit_is_the_least_of_machine_and_control_groups_less_an_eighth(
 fn a_source_that_does_not_fit_is_told_what_it_needs_and_what_to_do() {
     let announced = Announced { holdings: 25_043_000, orders: 50_000_000, others: 30_000 };
     let need = estimate(&announced);
-    assert!(need > Size(10 * GIB), "{need}");
+    assert!(need > Size(6 * GIB), "{need}");
     assert!(admit(&announced, need).is_ok());
     let error = admit(&announced, Size(need.0 - 1)).unwrap_err();
     assert_eq!(error.kind, Kind::Overloaded);
