@@ -58,7 +58,7 @@ test-browser: build
 # The law over many more histories than every run of the tests has time for.
 law: page
 	$(call limit,$(cargo_limit)) cargo test --locked --release --test it --no-run
-	TICKVIEW_HISTORIES='$(HISTORIES)' $(call limit,1200) cargo test --locked --release --test it -- v2_
+	TICKVIEW_HISTORIES='$(HISTORIES)' $(call limit,1200) cargo test --locked --release --test it -- v2_ w1_
 
 # Whether the laws would notice: one fault after another, planted in a copy of the sources.
 faults: page

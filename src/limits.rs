@@ -77,5 +77,11 @@ pub const HOLDING_BYTES: u64 = 85;
 pub const ORDER_BYTES: u64 = 85;
 /// Resident bytes of a row of any other table.
 pub const OTHER_ROW_BYTES: u64 = 300;
+/// Live views of SQL that an engine holds.
+pub const LIVE_VIEWS_MAX: usize = 1_024;
+/// Bytes that the plan of one live view holds at a time, its rows among them.
+pub const LIVE_MEMORY_BYTES_MAX: usize = 512 << 20;
+/// Groups of one live view: each costs a row of its plan's input.
+pub const LIVE_GROUPS_MAX: usize = 2_000_000;
 /// How often sources are asked for news while there is none.
 pub const SOURCE_POLL_MS: u64 = 2;

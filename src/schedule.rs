@@ -26,6 +26,7 @@ use crate::view::broadcast::BaseChanges;
 use crate::view::cells::overflow;
 use crate::view::groups::Groups;
 use crate::view::labels::Labels;
+use crate::view::live::{Live, LiveResult, Reply, World};
 use crate::view::maintained::{Maintained, order_fields};
 use crate::view::result::{Cell, Quality, ViewResult};
 use crate::view::rows::RowView;
@@ -51,6 +52,8 @@ pub struct Engine {
     labels: Arc<Labels>,
     views: HashMap<ViewId, Open>,
     views_opened: u64,
+    /// Views of SQL that users write.
+    live: Live,
     /// No price that is fresh now becomes stale before.
     stale_at: Timestamp,
     /// The codes of the price types that age as quotes.
@@ -128,6 +131,7 @@ impl Engine {
             quarantine: Quarantine::default(),
             views: HashMap::new(),
             views_opened: 0,
+            live: Live::default(),
             stale_at: Timestamp::MAX,
             quotes,
         }
@@ -223,14 +227,22 @@ impl Engine {
 
     /// Brings every view, and what they stand on, to the snapshot.
     fn maintain(&mut self, delta: &Delta, changes: &BaseChanges) -> Result<()> {
-        let Engine { shared, views, tables, snapshot, labels, .. } = self;
+        let Engine { shared, views, tables, snapshot, labels, live, .. } = self;
         let grouped = |open: &Open, is: &dyn Fn(&Grouped) -> bool| match &open.view {
             View::Grouped(view) => is(view),
             View::Rows(_) => false,
         };
         let read = |fields: &Fields| views.values().any(|open| grouped(open, &|view| view.fields == *fields));
-        let moved = shared.follow(delta, changes, &read, tables, snapshot)?;
+        let moved = shared.follow(delta, changes, &read, tables, snapshot);
         let (shared, tables, snapshot, labels) = (&*shared, &*tables, &*snapshot, &*labels);
+        let moved = match moved {
+            Ok(moved) => moved,
+            Err(error) => {
+                // Live views miss no delta, whatever becomes of the others.
+                live.follow(delta, &World { shared, tables, snapshot });
+                return Err(error);
+            }
+        };
         let update = |open: &mut Open| {
             let (changed, done) = match &mut open.view {
                 View::Grouped(view) => view.update(&moved, shared, tables, labels),
@@ -249,7 +261,34 @@ impl Engine {
             true => views.into_iter().map(|(_, open)| update(open)).collect(),
             false => views.into_par_iter().map(|(_, open)| update(open)).collect(),
         };
+        live.follow(delta, &World { shared, tables, snapshot });
         done.into_iter().collect()
+    }
+
+    /// Executes a statement about live views: `CREATE LIVE VIEW name AS SELECT …`, `DROP LIVE VIEW name`,
+    /// `SHOW LIVE VIEWS`, `EXPLAIN VIEW name`, `SET strategy = …`.
+    ///
+    /// # Errors
+    /// `Invalid` for what does not parse or names what there is not, `Unsupported` for a strategy that a SELECT
+    /// does not allow, `Overloaded` beyond a bound.
+    pub fn execute_live(&mut self, statement: &str) -> Result<Reply> {
+        let Engine { shared, catalog, tables, snapshot, live, .. } = self;
+        let reply = live.execute(statement, catalog, shared, tables, snapshot);
+        self.release();
+        reply
+    }
+
+    /// A live view at the last epoch.
+    ///
+    /// # Errors
+    /// `Invalid` where there is none of this name.
+    pub fn live_view(&self, name: &str) -> Result<&LiveResult> {
+        self.live.result(name)
+    }
+
+    /// Lends live views a clock that counts nanoseconds, for the times of `EXPLAIN VIEW`.
+    pub fn set_stopwatch(&mut self, stopwatch: fn() -> u64) {
+        self.live.set_stopwatch(stopwatch);
     }
 
     /// Opens a view and computes its first result.
@@ -394,15 +433,16 @@ impl Engine {
 
     /// Lets go of what no view reads any more.
     fn release(&mut self) {
-        let Engine { shared, views, .. } = self;
+        let Engine { shared, views, live, .. } = self;
         let any = |is: &dyn Fn(&View) -> bool| views.values().any(|open| is(&open.view));
         let grouped =
             |is: &dyn Fn(&Grouped) -> bool| any(&|view| matches!(view, View::Grouped(view) if is(view)));
         let currency = |known: &str| {
-            any(&|view| match view {
-                View::Grouped(view) => view.shape.1.currency == known,
-                View::Rows(view) => view.spec().currency == known,
-            })
+            live.reads(known)
+                || any(&|view| match view {
+                    View::Grouped(view) => view.shape.1.currency == known,
+                    View::Rows(view) => view.spec().currency == known,
+                })
         };
         shared.release(
             &|key| grouped(&|view| view.shape == *key),

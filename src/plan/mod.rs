@@ -8,6 +8,7 @@ pub mod execute;
 pub mod function;
 pub mod grouped;
 mod in_turn;
+pub mod live;
 pub mod part;
 pub mod relation;
 pub mod rows;

@@ -215,7 +215,7 @@ impl Broadcast {
     }
 
     /// The row of a member of its domain, named by the codes of its key.
-    fn row(&self, codes: &[Code], tables: &Tables) -> Option<u32> {
+    pub fn row(&self, codes: &[Code], tables: &Tables) -> Option<u32> {
         match self.domain {
             DomainOf::Currency => tables.currencies.find(codes[0]),
             DomainOf::CurrencyPair => {

@@ -10,6 +10,7 @@ pub mod kernel;
 pub mod labels;
 pub mod legs;
 pub mod lines;
+pub mod live;
 pub mod maintained;
 pub mod packed;
 pub mod pair;

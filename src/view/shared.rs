@@ -199,6 +199,28 @@ impl Shared {
         Ok(())
     }
 
+    /// Keeps all small relations of a currency, as of the snapshot.
+    ///
+    /// # Errors
+    /// As [`Self::need`].
+    pub fn need_relations(
+        &mut self,
+        currency: &str,
+        catalog: &Catalog,
+        tables: &Tables,
+        snapshot: &Snapshot,
+    ) -> Result<()> {
+        self.need_currency(currency, catalog, tables, snapshot)?;
+        let relations = self.broadcasts.get_mut(currency).expect("it was just made");
+        (0..relations.all.len()).for_each(|relation| relations.need(relation, tables, snapshot));
+        Ok(())
+    }
+
+    /// The small relations of a currency that is kept.
+    pub fn relations(&self, currency: &str) -> &Broadcasts {
+        &self.broadcasts[currency]
+    }
+
     fn need_currency(
         &mut self,
         currency: &str,

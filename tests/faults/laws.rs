@@ -12,5 +12,8 @@ mod desk;
 mod history;
 #[path = "../it/law.rs"]
 mod law;
+#[allow(dead_code)]
+#[path = "../it/live.rs"]
+mod live;
 #[path = "../it/rows.rs"]
 mod rows;

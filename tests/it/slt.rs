@@ -1,4 +1,4 @@
-//! `tests/slt/*.slt`: SQL in, rows out, each file on an engine of its own.
+//! `tests/slt/**/*.slt`: SQL in, rows out, each file on an engine of its own.
 //!
 //! Beside queries a file has statements for the engine, each of them one tick:
 //!
@@ -7,7 +7,11 @@
 //! FEED topic key value          one record in JSON; `-` is no key, null a tombstone
 //! TICK time                     nothing new, only later
 //! CURRENCY code                 no tick: what `unit` and `fx` value in from here on
+//! CREATE LIVE VIEW, DROP …, SET no tick: what `Engine::execute_live` takes
 //! ```
+//!
+//! The query `LIVE name` is the rows of a live view, `GONE name` and `COME name` what the last tick took from
+//! them and brought.
 //!
 //! In a fed record `<huge>` stands for as many letters as a whole record may have bytes.
 //! Types are T text, I integer, N decimal, D date, P time, B boolean and ? for no type at all.
@@ -17,8 +21,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::DateTime;
-use datafusion::arrow::array::{Array, ArrayRef};
-use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::array::{Array, ArrayRef, RecordBatch};
+use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use sqllogictest::{ColumnType, DB, DBOutput, Runner, strict_column_validator};
 use tickview::clock::Timestamp;
@@ -33,8 +37,7 @@ use tickview::schedule::Engine;
 #[test]
 fn a1_sql_in_rows_out() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/slt");
-    let mut files: Vec<PathBuf> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.sort();
+    let files = [files_of(&dir), files_of(&dir.join("live"))].concat();
     assert!(files.len() >= 6, "the files are there: {files:?}");
     // A query waits with the executor that the runner itself would use, and one cannot stand in the other.
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -47,6 +50,14 @@ fn a1_sql_in_rows_out() {
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// The files of a folder, in order.
+pub fn files_of(dir: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "slt"));
+    files.sort();
+    files
 }
 
 struct Console {
@@ -105,15 +116,29 @@ impl Console {
     fn rows(&self, sql: &str) -> Result<DBOutput<Type>> {
         let answer = query(self.engine.snapshot(), sql, &self.currency, Bounds::default())?;
         assert!(!answer.more, "a file asks for fewer rows than there may be");
-        let types = answer.schema.fields().iter().map(|field| Type::of(field.data_type())).collect();
-        let mut rows = Vec::new();
-        for batch in &answer.batches {
-            for row in 0..batch.num_rows() {
-                rows.push(batch.columns().iter().map(|column| cell(column, row)).collect());
-            }
-        }
-        Ok(DBOutput::Rows { types, rows })
+        Ok(output(&answer.schema, &answer.batches))
     }
+
+    fn live(&self, word: &str, name: &str) -> Result<DBOutput<Type>> {
+        let view = self.engine.live_view(name)?;
+        let batch = match word {
+            "GONE" => view.changes()?.0,
+            "COME" => view.changes()?.1,
+            _ => view.rows()?,
+        };
+        Ok(output(view.schema(), &[batch]))
+    }
+}
+
+fn output(schema: &SchemaRef, batches: &[RecordBatch]) -> DBOutput<Type> {
+    let types = schema.fields().iter().map(|field| Type::of(field.data_type())).collect();
+    let mut rows = Vec::new();
+    for batch in batches {
+        for row in 0..batch.num_rows() {
+            rows.push(batch.columns().iter().map(|column| cell(column, row)).collect());
+        }
+    }
+    DBOutput::Rows { types, rows }
 }
 
 impl DB for Console {
@@ -126,6 +151,12 @@ impl DB for Console {
             "REPLAY" => self.replay(&rest.split(' ').collect::<Vec<_>>()),
             "FEED" => self.feed(rest),
             "TICK" => drop(self.engine.tick(time_of(rest), Cut::default()).unwrap()),
+            "CREATE" | "DROP" | "SET"
+                if ["LIVE ", "strategy ", "currency "].iter().any(|next| rest.starts_with(next)) =>
+            {
+                drop(self.engine.execute_live(sql)?)
+            }
+            "LIVE" | "GONE" | "COME" => return self.live(word, rest),
             "CURRENCY" => self.currency = rest.to_owned(),
             _ => return self.rows(sql),
         }
