@@ -76,6 +76,12 @@ impl Placed<'_> {
         self.memo.groups[self.memo.classes[coordinate as usize] as usize][place]
     }
 
+    /// Whether rows of two coordinates are in the same group where they are of the same account.
+    pub fn alike(&self, a: Coordinate, b: Coordinate) -> bool {
+        let classes = &self.memo.classes;
+        classes.get(a as usize) == classes.get(b as usize)
+    }
+
     /// The groups of a coordinate's rows by account, or the only one.
     #[inline]
     pub fn groups(&self, coordinate: Coordinate) -> Result<&[GroupId], GroupId> {

@@ -629,7 +629,6 @@ impl Maintained {
             };
             let deltas: Vec<Vec<Datum>> = kept.iter().enumerate().map(signed).collect();
             let part = PartLines {
-                accounts: &lines.accounts,
                 sides: &lines.sides,
                 groups: &at_level,
                 pairs: &pairs,

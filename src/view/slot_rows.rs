@@ -6,6 +6,7 @@
 use super::arrangement::Slot;
 use super::fields::Placed;
 use super::groups::GroupId;
+use super::kernel::{FACTOR_BITS_MAX, HALF_BITS, bits};
 use super::maintained::Base;
 use super::packed::{Codes, Packed};
 use super::pair::Pair;
@@ -28,6 +29,54 @@ enum Targets {
     Each(Vec<GroupId>),
 }
 
+/// Sums by group, to which products are added in halves: two products of 64 bits are several times as fast
+/// as one of 128.
+#[derive(Default)]
+pub struct Sums {
+    pub totals: Vec<Datum>,
+    /// What is not in the totals yet: a lower half, and an upper one that is times 2^31.
+    halves: Vec<[i64; 2]>,
+    /// No half is greater than this times 2^31.
+    bound: u64,
+}
+
+impl Sums {
+    pub fn new(groups: usize) -> Sums {
+        Sums { totals: vec![0; groups], halves: vec![[0; 2]; groups], bound: 0 }
+    }
+
+    /// Makes room for so many groups, new ones with this total.
+    pub fn grow(&mut self, groups: usize, total: Datum) {
+        self.totals.resize(groups.max(self.totals.len()), total);
+        self.halves.resize(self.totals.len(), [0; 2]);
+    }
+
+    /// Makes sure that so many codes of so many bits can be added to every half; false where a total leaves
+    /// 128 bits.
+    fn make_room(&mut self, code_bits: u32, codes: usize) -> bool {
+        let more = (codes as u64) << code_bits;
+        if self.bound + more >= 1 << (i64::BITS - 1 - HALF_BITS) && !self.settle() {
+            return false;
+        }
+        self.bound += more;
+        true
+    }
+
+    /// Brings the halves into the totals; false where one leaves 128 bits.
+    #[must_use]
+    pub fn settle(&mut self) -> bool {
+        if std::mem::take(&mut self.bound) == 0 {
+            return true;
+        }
+        let mut fits = true;
+        for (total, half) in self.totals.iter_mut().zip(&mut self.halves) {
+            let [lower, upper] = std::mem::take(half);
+            fits &= add_to(total, (i128::from(upper) << HALF_BITS) + i128::from(lower));
+        }
+        fits
+    }
+}
+
 /// Rows that make one net.
 pub struct Net {
     /// The group of the first of them at the deepest level.
@@ -46,8 +95,11 @@ impl<'a> SlotRows<'a> {
         if rows.as_ref().is_some_and(Vec::is_empty) {
             return None;
         }
-        let targets = match (slot.kinds(), &rows) {
-            ([kind], rows) => match (placed.groups(*kind), rows) {
+        // What a slot's coordinates tell is mostly the same for all of them: then the account decides.
+        let kinds = slot.kinds();
+        let first = kinds[slot.kind().get(rows.as_ref().map_or(0, |rows| rows[0] as usize)) as usize];
+        let targets = match (kinds.iter().all(|&kind| placed.alike(kind, first)), &rows) {
+            (true, rows) => match (placed.groups(first), rows) {
                 (Err(group), _) => Targets::One(group),
                 (Ok(groups), None) => {
                     Targets::Each(slot.accounts().iter().map(|&account| groups[account as usize]).collect())
@@ -57,7 +109,7 @@ impl<'a> SlotRows<'a> {
                     Targets::Each(rows.iter().map(group).collect())
                 }
             },
-            (_, rows) => {
+            (false, rows) => {
                 let group = |row: usize| placed.group(slot.coordinate(row), slot.accounts()[row]);
                 let targets: Vec<GroupId> = match rows {
                     None => (0..slot.len()).map(group).collect(),
@@ -142,6 +194,70 @@ impl<'a> SlotRows<'a> {
                 }
             },
         }
+    }
+
+    /// As [`Self::add`], with sums that are kept in halves as long as they fit.
+    ///
+    /// A group has at most one row of each coordinate here.
+    #[must_use]
+    pub fn add_fine(&self, form: &Form, factor: Datum, into: &mut Sums) -> bool {
+        match form {
+            Form::Sum(place) => self.add_column_fine(form, *place, factor, into, |code| code),
+            Form::Positive(place) => self.add_column_fine(form, *place, factor, into, |code| code.max(0)),
+            Form::Negative(place) => self.add_column_fine(form, *place, factor, into, |code| code.min(0)),
+            Form::Nothing | Form::Any(_) => self.add(form, factor, &mut into.totals),
+        }
+    }
+
+    fn add_column_fine(
+        &self,
+        form: &Form,
+        place: usize,
+        factor: Datum,
+        into: &mut Sums,
+        part: impl Fn(i64) -> i64 + Copy,
+    ) -> bool {
+        let column = &self.slot.sums()[place];
+        let fits = |factor: &i64| 64 - factor.unsigned_abs().leading_zeros() <= FACTOR_BITS_MAX;
+        let stepped = i64::try_from(factor).ok().and_then(|factor| factor.checked_mul(column.step()));
+        let (Some(stepped), Targets::Each(targets)) = (stepped.filter(fits), &self.targets) else {
+            return self.add(form, factor, &mut into.totals);
+        };
+        match column.codes() {
+            Codes::Zero(_) => true,
+            Codes::I8(codes) => self.add_halves(codes, targets, part, stepped, into),
+            Codes::I16(codes) => self.add_halves(codes, targets, part, stepped, into),
+            Codes::I32(codes) => self.add_halves(codes, targets, part, stepped, into),
+            Codes::I64(_) | Codes::I128(_) => self.add(form, factor, &mut into.totals),
+        }
+    }
+
+    fn add_halves<T: Copy + Into<i64>>(
+        &self,
+        codes: &[T],
+        targets: &[GroupId],
+        part: impl Fn(i64) -> i64,
+        factor: i64,
+        into: &mut Sums,
+    ) -> bool {
+        if !into.make_room(bits(codes), self.slot.kinds().len()) {
+            return false;
+        }
+        let (lower, upper) = (factor & ((1 << HALF_BITS) - 1), factor >> HALF_BITS);
+        let halves = into.halves.as_mut_slice();
+        let mut add = |code: i64, target: GroupId| {
+            let half = &mut halves[target as usize];
+            half[0] += code * lower;
+            half[1] += code * upper;
+        };
+        match &self.rows {
+            None => codes.iter().zip(targets).for_each(|(&code, &target)| add(part(code.into()), target)),
+            Some(rows) => rows
+                .iter()
+                .zip(targets)
+                .for_each(|(&row, &target)| add(part(codes[row as usize].into()), target)),
+        }
+        true
     }
 
     /// Adds a factor for each row that is not 0.

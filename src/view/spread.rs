@@ -8,7 +8,7 @@
 
 use std::ops::Range;
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 use rayon::prelude::*;
 
 use super::cells::overflow;
@@ -19,17 +19,14 @@ use super::maintained::Base;
 use super::pair::Pair;
 use super::selection::Selection;
 use super::shape::{Aggregate, Form, Pricing, Terms};
-use super::slot_rows::SlotRows;
+use super::slot_rows::{SlotRows, Sums};
 use super::stage::PartLines;
 use crate::datum::{Datum, NULL};
 use crate::error::Result;
 use crate::plan::scalar::multiply;
-use crate::table::PartitionId;
 
 /// Rows of a pass below which one core is faster than two: about half a millisecond of work.
 const SHARED_ROWS_MIN: usize = 1 << 18;
-/// Groups whose least and greatest values are found one by one, by looking their account up in every pair.
-const SCANNED_GROUPS_MAX: usize = 16;
 
 pub struct Spread {
     terms: Vec<Terms>,
@@ -37,12 +34,11 @@ pub struct Spread {
     aggregates: Vec<Aggregate>,
     /// Which columns of a coordinate tell nets apart; all of them where rows are nets.
     told: Vec<bool>,
-    /// By aggregate: group after group.
-    values: Vec<Vec<Datum>>,
+    /// By aggregate: group after group, the halves settled between two calls.
+    values: Vec<Sums>,
     touched: Touched,
-    /// Groups whose least or greatest value may be gone, and the account of each.
-    gone: HashSet<(GroupId, PartitionId)>,
-    all_gone: bool,
+    /// Groups whose least or greatest value may be gone, some of them twice.
+    gone: Vec<GroupId>,
 }
 
 /// Groups whose aggregates may be others than before.
@@ -95,11 +91,10 @@ impl Spread {
             terms,
             forms,
             told,
-            values: vec![Vec::new(); priced.of.aggregates.len()],
+            values: priced.of.aggregates.iter().map(|_| Sums::default()).collect(),
             aggregates: priced.of.aggregates.clone(),
             touched: Touched::default(),
-            gone: HashSet::new(),
-            all_gone: false,
+            gone: Vec::new(),
         }
     }
 
@@ -130,7 +125,7 @@ impl Spread {
                 let now = or_zero(priced.values(terms.g).get(pair as usize));
                 let before = now.checked_sub(priced.delta(terms.g, pair)).ok_or_else(overflow)?;
                 for term in terms.sums.iter().filter(|term| lines.deltas[term.kept][line] != 0) {
-                    let value = &mut self.values[term.aggregate][group as usize];
+                    let value = &mut self.values[term.aggregate].totals[group as usize];
                     let product = multiply(lines.deltas[term.kept][line], before);
                     *value = product.and_then(|product| value.checked_add(product)).ok_or_else(overflow)?;
                 }
@@ -145,25 +140,23 @@ impl Spread {
         let Spread { terms, values, aggregates, gone, .. } = self;
         for terms in terms.iter() {
             for term in &terms.extremes {
-                let mut presence: HashMap<(GroupId, Pair), (Datum, Datum, PartitionId)> = HashMap::new();
+                let mut presence: HashMap<(GroupId, Pair), (Datum, Datum)> = HashMap::new();
                 for (line, (&group, &pair)) in lines.groups.iter().zip(lines.pairs).enumerate() {
                     let kept = lines.deltas[term.kept][line];
-                    let entry = presence.entry((group, pair)).or_insert((0, 0, lines.accounts[line]));
+                    let entry = presence.entry((group, pair)).or_insert((0, 0));
                     match lines.sides[line] {
                         Side::Before => entry.0 -= kept,
                         Side::After => entry.1 += kept,
                     }
                 }
-                for ((group, pair), (before, after, account)) in presence {
-                    let value = &mut values[term.aggregate][group as usize];
+                for ((group, pair), (before, after)) in presence {
+                    let value = &mut values[term.aggregate].totals[group as usize];
                     match (before != 0, after != 0) {
                         (false, true) => {
                             let g = priced.values(terms.g).get(pair as usize);
                             *value = aggregates[term.aggregate].better(*value, g);
                         }
-                        (true, false) => {
-                            gone.insert((group, account));
-                        }
+                        (true, false) => gone.push(group),
                         _ => {}
                     }
                 }
@@ -200,59 +193,61 @@ impl Spread {
             By::Delta => priced.delta(terms.g, pair),
         };
         let is_netted = told.contains(&false) && !forms.iter().all(Form::adds_up);
-        let apply = |values: &mut [Vec<Datum>], touched: &mut Touched, pair: Pair| -> bool {
+        let RowsOf { selection, placed, base, groups, .. } = rows;
+        let apply = |sums: &mut [Sums], touched: &mut Touched, pair: Pair| -> bool {
             let factors: Vec<Datum> = terms.iter().map(|terms| factor(terms, pair)).collect();
             if factors.iter().zip(terms).all(|(&factor, terms)| factor == 0 || terms.sums.is_empty()) {
                 return true;
             }
-            let RowsOf { selection, placed, base, groups, .. } = rows;
             if !selection.has_pair(pair, Side::After, base) {
                 return true;
             }
             let Some(of) = SlotRows::new(pair, selection, placed, base) else { return true };
             touched.add(&of, groups);
-            let nets =
-                if is_netted { of.nets(told, &|group| group, selection, placed, base) } else { Vec::new() };
+            let nets = match is_netted {
+                true => of.nets(told, &|group| group, selection, placed, base),
+                false => Vec::new(),
+            };
             let mut fits = true;
             for (&factor, terms) in factors.iter().zip(terms).filter(|(factor, _)| **factor != 0) {
                 for term in &terms.sums {
-                    let values = &mut values[term.aggregate];
-                    fits &= of.add(&forms[term.kept], factor, values);
-                    fits &= of.correct(&nets, &forms[term.kept], factor, |group| group as usize, values);
+                    let (form, sums) = (&forms[term.kept], &mut sums[term.aggregate]);
+                    fits &= of.add_fine(form, factor, sums);
+                    fits &= of.correct(&nets, form, factor, |group| group as usize, &mut sums.totals);
                 }
             }
             fits
         };
-        let slots = rows.base.arrangement.slots();
+        let slots = base.arrangement.slots();
         let work: usize = pairs.iter().map(|&pair| slots[pair as usize].len()).sum();
-        if work < SHARED_ROWS_MIN || rayon::current_num_threads() == 1 {
+        let workers = if work < SHARED_ROWS_MIN { 1 } else { rayon::current_num_threads() };
+        if workers == 1 {
             let fits = pairs.iter().all(|&pair| apply(values, touched, pair));
+            let fits = fits && values.iter_mut().all(Sums::settle);
             return if fits { Ok(()) } else { Err(overflow()) };
         }
         // Sums are of integers, so that they come out the same however the pairs are shared out.
-        let empty = || {
-            let used =
-                |at: usize| terms.iter().any(|terms| terms.sums.iter().any(|term| term.aggregate == at));
-            let room = |at: usize| vec![0; if used(at) { rows.groups } else { 0 }];
-            (0..values.len()).map(room).collect::<Vec<Vec<Datum>>>()
+        let used = |at: usize| terms.iter().any(|terms| terms.sums.iter().any(|term| term.aggregate == at));
+        let used: Vec<bool> = (0..values.len()).map(used).collect();
+        let sum = |pairs: &[Pair]| {
+            let room = |&used: &bool| Sums::new(if used { groups } else { 0 });
+            let (mut sums, mut touched): (Vec<Sums>, _) =
+                (used.iter().map(room).collect(), Touched::default());
+            let fits = pairs.iter().all(|&pair| apply(&mut sums, &mut touched, pair))
+                && sums.iter_mut().all(Sums::settle);
+            (sums, touched, fits)
         };
-        let parts: Vec<(Vec<Vec<Datum>>, Touched, bool)> = pairs
-            .par_chunks(pairs.len().div_ceil(rayon::current_num_threads()).max(1))
-            .map(|pairs| {
-                let (mut values, mut touched) = (empty(), Touched::default());
-                let fits = pairs.iter().all(|&pair| apply(&mut values, &mut touched, pair));
-                (values, touched, fits)
-            })
-            .collect();
-        for (part, of, fits) in parts {
+        let parts: Vec<(Vec<Sums>, Touched, bool)> =
+            pairs.par_chunks(pairs.len().div_ceil(workers)).map(sum).collect();
+        for (sums, of, fits) in parts {
             if !fits {
                 return Err(overflow());
             }
             touched.all |= of.all;
             touched.groups.extend(of.groups);
-            for (values, part) in values.iter_mut().zip(part) {
-                for (value, part) in values.iter_mut().zip(part) {
-                    *value = value.checked_add(part).ok_or_else(overflow)?;
+            for (values, sums) in values.iter_mut().zip(sums) {
+                for (value, sum) in values.totals.iter_mut().zip(sums.totals) {
+                    *value = value.checked_add(sum).ok_or_else(overflow)?;
                 }
             }
         }
@@ -261,10 +256,10 @@ impl Spread {
 
     /// Moves the least and greatest values where that can be told from what moved.
     fn move_extremes(&mut self, priced: Pricing, rows: RowsOf) {
-        let Spread { terms, forms, values, aggregates, touched, all_gone, .. } = self;
+        let Spread { terms, forms, values, aggregates, touched, gone, .. } = self;
         for terms in terms.iter().filter(|terms| !terms.extremes.is_empty()) {
             if priced.dense(terms.g).is_some() {
-                *all_gone = true;
+                gone.extend(0..rows.groups as GroupId);
                 continue;
             }
             for step in priced.moves(terms.g) {
@@ -277,8 +272,10 @@ impl Spread {
                 touched.add(&of, rows.groups);
                 for term in &terms.extremes {
                     of.present(&forms[term.kept], |group| {
-                        let value = &mut values[term.aggregate][group as usize];
-                        *all_gone |= step.before != NULL && *value == step.before;
+                        let value = &mut values[term.aggregate].totals[group as usize];
+                        if step.before != NULL && *value == step.before {
+                            gone.push(group);
+                        }
                         *value = aggregates[term.aggregate].better(*value, step.after);
                     });
                 }
@@ -287,54 +284,54 @@ impl Spread {
     }
 
     /// Finds least and greatest values anew where one may be gone.
+    ///
+    /// Pairs are visited from the best value on, until every group has met one that it holds: a group that
+    /// holds most pairs meets it at once.
     fn find_extremes(&mut self, priced: Pricing, rows: RowsOf) {
-        let Spread { terms, forms, values, aggregates, touched, gone, all_gone, .. } = self;
-        let all = std::mem::take(all_gone) || gone.len() > SCANNED_GROUPS_MAX;
-        let gone = std::mem::take(gone);
-        let mut terms = terms.iter().filter(|terms| !terms.extremes.is_empty()).peekable();
-        if terms.peek().is_none() || !all && gone.is_empty() {
-            return;
-        }
-        touched.all |= all;
-        let terms: Vec<&Terms> = terms.collect();
-        let clear = |values: &mut Vec<Vec<Datum>>, groups: &mut dyn Iterator<Item = GroupId>| {
-            for group in groups {
-                for term in terms.iter().flat_map(|terms| &terms.extremes) {
-                    values[term.aggregate][group as usize] = NULL;
-                }
-            }
-        };
+        let Spread { terms, forms, values, aggregates, touched, gone, .. } = self;
+        let mut gone = std::mem::take(gone);
+        gone.sort_unstable();
+        gone.dedup();
         let RowsOf { selection, placed, base, groups, pairs } = rows;
-        if all {
-            clear(values, &mut (0..groups as GroupId));
-            let pairs: Vec<Pair> = (0..pairs.min(base.arrangement.slots().len() as Pair)).collect();
-            self.add_best(priced, rows, &pairs);
-            return;
-        }
-        clear(values, &mut gone.iter().map(|(group, _)| *group));
-        touched.groups.extend(gone.iter().map(|(group, _)| *group));
-        for (pair, slot) in base.arrangement.slots().iter().enumerate().take(pairs as usize) {
-            let pair = pair as Pair;
-            for &(group, account) in &gone {
-                let own = |row: &usize| {
-                    let coordinate = slot.coordinate(*row);
-                    selection.has_coordinate(coordinate, base) && placed.group(coordinate, account) == group
+        let pairs = pairs.min(base.arrangement.slots().len() as Pair);
+        let mut is_open = vec![false; if gone.is_empty() { 0 } else { groups }];
+        for terms in terms.iter().filter(|terms| !terms.extremes.is_empty() && !gone.is_empty()) {
+            let g = priced.values(terms.g);
+            let mut order: Vec<(Datum, Pair)> =
+                (0..pairs).map(|pair| (g.get(pair as usize), pair)).filter(|(g, _)| *g != NULL).collect();
+            order.sort_unstable();
+            for term in &terms.extremes {
+                let values = &mut values[term.aggregate].totals;
+                for &group in &gone {
+                    values[group as usize] = NULL;
+                    is_open[group as usize] = true;
+                }
+                let mut open = gone.len();
+                let best: &mut dyn Iterator<Item = &(Datum, Pair)> = match aggregates[term.aggregate] {
+                    Aggregate::Greatest => &mut order.iter().rev(),
+                    _ => &mut order.iter(),
                 };
-                for row in slot.rows_of(account).filter(own) {
+                for &(value, pair) in best {
+                    if open == 0 {
+                        break;
+                    }
                     if !selection.has_pair(pair, Side::After, base) {
                         continue;
                     }
-                    for terms in &terms {
-                        let g = priced.values(terms.g).get(pair as usize);
-                        for term in &terms.extremes {
-                            if forms[term.kept].value(&|place| slot.sums()[place].get(row)) != 0 {
-                                let value = &mut values[term.aggregate][group as usize];
-                                *value = aggregates[term.aggregate].better(*value, g);
-                            }
+                    let Some(of) = SlotRows::new(pair, selection, placed, base) else { continue };
+                    of.present(&forms[term.kept], |group| {
+                        if std::mem::replace(&mut is_open[group as usize], false) {
+                            values[group as usize] = value;
+                            open -= 1;
                         }
-                    }
+                    });
                 }
+                is_open.fill(false);
             }
+        }
+        match gone.len() * 4 >= groups {
+            true => touched.all |= !gone.is_empty(),
+            false => touched.groups.extend(gone),
         }
     }
 
@@ -376,7 +373,11 @@ impl Spread {
             .collect();
         for part in parts {
             for ((values, part), aggregate) in values.iter_mut().zip(part).zip(aggregates.iter()) {
-                values.iter_mut().zip(part).for_each(|(value, part)| *value = aggregate.better(*value, part));
+                values
+                    .totals
+                    .iter_mut()
+                    .zip(part)
+                    .for_each(|(value, part)| *value = aggregate.better(*value, part));
             }
         }
     }
@@ -385,7 +386,7 @@ impl Spread {
     pub fn settle(&mut self, take: &mut dyn FnMut(GroupId, &[Datum])) {
         let Touched { all, mut groups } = std::mem::take(&mut self.touched);
         if all {
-            groups = (0..self.values.first().map_or(0, Vec::len) as GroupId).collect();
+            groups = (0..self.values.first().map_or(0, |values| values.totals.len()) as GroupId).collect();
         } else {
             groups.sort_unstable();
             groups.dedup();
@@ -393,14 +394,14 @@ impl Spread {
         let mut row = Vec::with_capacity(self.values.len());
         for group in groups {
             row.clear();
-            row.extend(self.values.iter().map(|values| values[group as usize]));
+            row.extend(self.values.iter().map(|values| values.totals[group as usize]));
             take(group, &row);
         }
     }
 
     fn make_room(&mut self, groups: usize) {
         for (values, aggregate) in self.values.iter_mut().zip(&self.aggregates) {
-            values.resize(groups.max(values.len()), aggregate.empty());
+            values.grow(groups, aggregate.empty());
         }
     }
 }

@@ -19,7 +19,6 @@ use crate::datum::{Datum, NULL};
 use crate::error::Result;
 use crate::plan::part::Nested;
 use crate::plan::scalar::Lane;
-use crate::table::PartitionId;
 
 pub struct Stage {
     /// The part's place among those of the view.
@@ -86,7 +85,6 @@ pub struct Relevant {
 
 /// Lines as one part sees them.
 pub struct PartLines<'a> {
-    pub accounts: &'a [PartitionId],
     pub sides: &'a [Side],
     /// The group of each line at the last level of the stage.
     pub groups: &'a [GroupId],
