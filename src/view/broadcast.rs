@@ -201,6 +201,22 @@ impl Broadcast {
         self.relation.names.iter().position(|known| known == name)
     }
 
+    /// The columns of a base table that some columns of the relation are computed from.
+    pub fn reads_of(&self, columns: &[usize], table: &str) -> Vec<usize> {
+        let Relation { lookups, inputs, columns: scalars, .. } = &self.relation;
+        let mut read = Vec::new();
+        for &column in columns {
+            scalars[column].columns(&mut |input| {
+                if inputs[input].lookup.is_some_and(|lookup| lookups[lookup].relation == table) {
+                    read.push(inputs[input].column);
+                }
+            });
+        }
+        read.sort_unstable();
+        read.dedup();
+        read
+    }
+
     /// A value before the last update; of a row that is new, the value it has.
     pub fn was(&self, row: u32, column: usize) -> Datum {
         match self.was.get(&row) {

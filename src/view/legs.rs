@@ -203,6 +203,20 @@ impl Legs {
         set
     }
 
+    /// The columns of the relation `instrument` that legs read.
+    pub fn instrument_columns(&self) -> Vec<usize> {
+        let mut columns = Vec::new();
+        for source in &self.sources {
+            let of_instrument = |lookup: usize| source.relation.lookups[lookup].relation == "instrument";
+            let inputs = source.relation.inputs.iter().zip(&source.used).filter(|(_, used)| **used);
+            let read = inputs.filter(|(input, _)| input.lookup.is_some_and(of_instrument));
+            columns.extend(read.map(|(input, _)| input.column));
+        }
+        columns.sort_unstable();
+        columns.dedup();
+        columns
+    }
+
     /// The column of a table by which its legs look up the relation `instrument`.
     pub fn reads_instrument(&self, table: TableId) -> Option<usize> {
         self.sources.iter().filter(|source| source.table == table).find_map(|source| {

@@ -274,14 +274,7 @@ impl Shared {
         tables: &Tables,
         snapshot: &Snapshot,
     ) {
-        let instrument = snapshot.schema.table("base.instrument");
-        let id = instrument.column("instrument_id");
-        let declared = &delta.tables[instrument.id];
-        let mut declared: Vec<Code> = [&declared.gone, &declared.come]
-            .iter()
-            .flat_map(|rows| rows.data.chunks_exact(instrument.columns.len()))
-            .map(|row| row[id] as Code)
-            .collect();
+        let mut declared = self.declared(delta, snapshot);
         // An instrument that is named for the first time reads otherwise before and after, too: a row that came
         // and went within the tick is taken back as it was added.
         let known = self.broadcasts[LEGS_CURRENCY].get("instrument").columns[0].len();
@@ -312,6 +305,36 @@ impl Shared {
             self.add_legs(*table, reading, 1, read, tables, snapshot);
             self.add_legs(*table, come, -1, read, tables, snapshot);
         }
+    }
+
+    /// The instruments that were declared in a way that legs read otherwise: most declarations change a sector
+    /// or a name, which legs do not read.
+    fn declared(&self, delta: &Delta, snapshot: &Snapshot) -> Vec<Code> {
+        let instrument = snapshot.schema.table("base.instrument");
+        let id = instrument.column("instrument_id");
+        let relation = self.broadcasts[LEGS_CURRENCY].get("instrument");
+        let read = relation.reads_of(&self.legs.instrument_columns(), &instrument.name);
+        let changes = &delta.tables[instrument.id];
+        let rows = |rows: &'_ RowSet| -> Vec<Vec<Datum>> {
+            rows.data.chunks_exact(instrument.columns.len()).map(<[Datum]>::to_vec).collect()
+        };
+        // What each was before the tick and what it is after it.
+        let mut ends: HashMap<Code, [Option<Vec<Datum>>; 2]> = HashMap::new();
+        for row in rows(&changes.gone) {
+            ends.entry(row[id] as Code).or_default()[0].get_or_insert(row);
+        }
+        for row in rows(&changes.come) {
+            let ends = ends.entry(row[id] as Code).or_default();
+            ends[1] = Some(row);
+        }
+        let is_other = |ends: &[Option<Vec<Datum>>; 2]| match ends {
+            // A tombstone among them tells nothing of what stands at the end.
+            [Some(before), Some(after)] if !changes.deleted => {
+                read.iter().any(|&column| before[column] != after[column])
+            }
+            _ => true,
+        };
+        ends.iter().filter(|(_, ends)| is_other(ends)).map(|(&code, _)| code).collect()
     }
 
     /// The rows of a table whose legs read one of these instruments, and those of them that came just now.
