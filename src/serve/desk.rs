@@ -29,6 +29,9 @@ use crate::table::snapshot::Snapshot;
 /// How often heartbeats, silent sockets and the like are looked after.
 const TEND_US: i64 = SECOND_US / 4;
 const GAUGES_US: i64 = SECOND_US;
+/// How long views that are opening may take between two ticks: a tick that falls due waits that long at most,
+/// and for what was begun just before.
+const OPENING_US_MAX: i64 = SECOND_US / 80;
 /// How long after a broken source it is asked again.
 const RETRY_US: i64 = SECOND_US;
 /// Messages taken in a row before the tick is looked at again.
@@ -313,10 +316,19 @@ impl<E: Ticking> Desk<E> {
         if !self.engine.is_opening() {
             return;
         }
-        match self.engine.advance() {
-            Ok(false) => return,
-            Ok(true) => {}
-            Err(error) => tracing::error!(%error, "a view cannot be computed; it shows no numbers"),
+        let start = clock::now();
+        let mut shown = false;
+        while self.engine.is_opening() && (0..OPENING_US_MAX).contains(&(clock::now() - start)) {
+            match self.engine.advance() {
+                Ok(opened) => shown |= opened,
+                Err(error) => {
+                    shown = true;
+                    tracing::error!(%error, "a view cannot be computed; it shows no numbers");
+                }
+            }
+        }
+        if !shown {
+            return;
         }
         let now = clock::now();
         let (lag_ms, halted) = (self.lag_ms(now), self.halted());
