@@ -51,15 +51,19 @@ impl Sums {
         self.halves.resize(self.totals.len(), [0; 2]);
     }
 
-    /// Makes sure that so many codes of so many bits can be added to every half; false where a total leaves
-    /// 128 bits.
-    fn make_room(&mut self, code_bits: u32, codes: usize) -> bool {
+    /// Makes sure that so many codes of so many bits can be added to every half: none where no half has room
+    /// for as many, false where a total leaves 128 bits.
+    fn make_room(&mut self, code_bits: u32, codes: usize) -> Option<bool> {
+        const ROOM: u64 = 1 << (i64::BITS - 1 - HALF_BITS);
         let more = (codes as u64) << code_bits;
-        if self.bound + more >= 1 << (i64::BITS - 1 - HALF_BITS) && !self.settle() {
-            return false;
+        if more >= ROOM {
+            return None;
+        }
+        if self.bound + more >= ROOM && !self.settle() {
+            return Some(false);
         }
         self.bound += more;
-        true
+        Some(true)
     }
 
     /// Brings the halves into the totals; false where one leaves 128 bits.
@@ -223,13 +227,14 @@ impl<'a> SlotRows<'a> {
         let (Some(stepped), Targets::Each(targets)) = (stepped.filter(fits), &self.targets) else {
             return self.add(form, factor, &mut into.totals);
         };
-        match column.codes() {
-            Codes::Zero(_) => true,
+        let added = match column.codes() {
+            Codes::Zero(_) => Some(true),
             Codes::I8(codes) => self.add_halves(codes, targets, part, stepped, into),
             Codes::I16(codes) => self.add_halves(codes, targets, part, stepped, into),
             Codes::I32(codes) => self.add_halves(codes, targets, part, stepped, into),
-            Codes::I64(_) | Codes::I128(_) => self.add(form, factor, &mut into.totals),
-        }
+            Codes::I64(_) | Codes::I128(_) => None,
+        };
+        added.unwrap_or_else(|| self.add(form, factor, &mut into.totals))
     }
 
     fn add_halves<T: Copy + Into<i64>>(
@@ -239,9 +244,10 @@ impl<'a> SlotRows<'a> {
         part: impl Fn(i64) -> i64,
         factor: i64,
         into: &mut Sums,
-    ) -> bool {
-        if !into.make_room(bits(codes), self.slot.kinds().len()) {
-            return false;
+    ) -> Option<bool> {
+        match into.make_room(bits(codes), self.slot.kinds().len()) {
+            Some(true) => {}
+            other => return other,
         }
         let (lower, upper) = (factor & ((1 << HALF_BITS) - 1), factor >> HALF_BITS);
         let halves = into.halves.as_mut_slice();
@@ -257,7 +263,7 @@ impl<'a> SlotRows<'a> {
                 .zip(targets)
                 .for_each(|(&row, &target)| add(part(codes[row as usize].into()), target)),
         }
-        true
+        Some(true)
     }
 
     /// Adds a factor for each row that is not 0.

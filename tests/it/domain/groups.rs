@@ -287,3 +287,21 @@ fn g6_changed_account_moves_its_rows() {
     desk.feed("delete account A2");
     check(&mut desk, fields, "mv_sod", &["Growth 300", "Growth/- 300", "- 400", "-/- 400", "all 700"]);
 }
+
+#[test]
+fn l_quantities_of_many_digits_in_several_sleeves_add_up() {
+    let mut desk = Desk::of(ACME);
+    desk.feed(
+        "holding A1 ACME 2000000000
+        holding A1 ACME 2000000000 portfolioId=X
+        holding A1 ACME 2000000000 portfolioId=Y
+        holding A1 ACME 2000000000 portfolioId=Z",
+    );
+    let view = desk.open(&by("account_id", "mv_current long_current"));
+    let prices = [(2, "100.1", "800800000000"), (3, "101.6", "812800000000"), (4, "100.3", "802400000000")];
+    for (version, price, value) in prices {
+        desk.feed(&format!("price ACME {price} USD version={version}"));
+        let row = format!("{value} {value}");
+        assert_eq!(desk.read(view), [format!("A1 {row}"), format!("all {row}")]);
+    }
+}
