@@ -1,5 +1,7 @@
 //! Changes of base rows in the order of arrival: what a source hands in and a tick applies.
 
+use std::ops::Range;
+
 use crate::datum::{Datum, NULL};
 use crate::schema::{Table, TableId};
 
@@ -61,6 +63,12 @@ impl Changes {
 
     pub fn is_empty(&self) -> bool {
         self.ops.is_empty()
+    }
+
+    /// Some of the records, as far as there are so many.
+    pub fn rows(&self, records: Range<usize>) -> impl Iterator<Item = &[Datum]> + Clone {
+        let to = records.end.min(self.len());
+        self.data[records.start * self.width..to * self.width].chunks_exact(self.width)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (Op, &[Datum])> {

@@ -17,6 +17,7 @@ pub mod error;
 
 pub mod clock;
 pub mod limits;
+mod prefetch;
 
 pub mod datum;
 pub mod index;

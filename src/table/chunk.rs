@@ -15,6 +15,7 @@ use datafusion::arrow::buffer::NullBuffer;
 use super::coded::Coded;
 use crate::datum::{Datum, NULL};
 use crate::dictionary::Dictionaries;
+use crate::prefetch::{prefetch, prefetch_all};
 use crate::schema::{Column, Table, TableId, Type};
 
 pub const CHUNK_ROWS: usize = 1024;
@@ -126,6 +127,22 @@ impl ColumnChunk {
             ColumnChunk::Wide(values) => put(Arc::make_mut(values).as_mut_slice(), rows, width, come),
         }
         true
+    }
+
+    /// Asks for the memory of what says how its values are stored.
+    #[inline]
+    pub fn prefetch(&self) {
+        each_width!(self, coded coded => prefetch_all(&**coded), values => prefetch(&**values));
+    }
+
+    /// Asks for the memory of a value that is read soon.
+    #[inline]
+    pub fn prefetch_value(&self, row: usize) {
+        each_width!(self, coded coded => coded.prefetch(row), values => {
+            if let Some(value) = values.get(row) {
+                prefetch(value);
+            }
+        });
     }
 
     pub fn pop(&mut self) {
@@ -288,6 +305,12 @@ impl Chunk {
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Asks for the memory of all columns' addresses.
+    #[inline]
+    pub fn prefetch_columns(&self) {
+        prefetch_all(&self.columns[..]);
     }
 
     /// Bytes that it has allocated.

@@ -8,6 +8,7 @@
 //! Cost: a read is a load, a shift and a multiplication; a write that fits divides besides.
 
 use crate::datum::{Datum, NULL};
+use crate::prefetch::prefetch;
 
 /// Bits of a code that one load of eight bytes has, wherever the code begins in its first byte.
 const SHORT_BITS_MAX: u32 = 56;
@@ -91,6 +92,15 @@ impl Coded {
         self.len == 0
     }
 
+    /// Asks for the memory of a value that is read soon.
+    #[inline]
+    pub fn prefetch(&self, row: usize) {
+        if let Some(byte) = self.bytes.get(row * self.bits as usize / 8) {
+            prefetch(byte);
+        }
+    }
+
+    #[inline]
     pub fn set(&mut self, row: usize, datum: Datum) {
         assert!(row < self.len as usize, "row {row} of {}", self.len);
         match self.encode(datum) {
@@ -105,6 +115,7 @@ impl Coded {
     }
 
     /// Appends values: `data[n · width]` is the n-th.
+    #[inline]
     pub fn append(&mut self, width: usize, mut data: &[Datum]) {
         if self.is_empty() && data.len() > width {
             *self = Coded::new(&data.iter().copied().step_by(width).collect::<Vec<_>>());

@@ -4,6 +4,7 @@
 
 use super::PartitionId;
 use super::partition::Row;
+use crate::prefetch::prefetch;
 
 /// Codes of a block, which takes 32 kilobytes.
 const BLOCK_CODES: usize = 4096;
@@ -27,6 +28,14 @@ impl Homes {
     pub fn get(&self, code: usize) -> Option<Home> {
         let block = self.blocks.get(code / BLOCK_CODES)?.as_ref()?;
         Some(block[code % BLOCK_CODES]).filter(|&home| home != NOWHERE)
+    }
+
+    /// Asks for the memory of a place that is read soon.
+    #[inline]
+    pub fn prefetch(&self, code: usize) {
+        if let Some(Some(block)) = self.blocks.get(code / BLOCK_CODES) {
+            prefetch(&block[code % BLOCK_CODES]);
+        }
     }
 
     #[inline]

@@ -16,12 +16,14 @@ use std::sync::Arc;
 
 use hashbrown::{HashMap, HashTable};
 
+use self::chunk::ColumnChunk;
 use self::homes::{Home, Homes};
 use self::partition::{Partition, Row, Rows, hash_key};
 use self::snapshot::{BLOCK, TableSnapshot};
 use crate::datum::{Datum, NULL};
 use crate::delta::{Changes, Op};
 use crate::dictionary::{Code, EMPTY};
+use crate::prefetch::prefetch;
 use crate::schema::{Schema, Table, TableId, Type};
 
 /// A business date in days since 1970, once there is one.
@@ -33,6 +35,9 @@ pub type PartitionId = u32;
 /// Changed rows of a broadcast table that are written together, column by column: of 9 columns, what stood
 /// there before and stands there after takes 36 kilobytes, which is at hand in the core's cache.
 const EDITS_MAX: usize = 128;
+
+/// Records whose rows are asked for together: of 18 columns they are about 600 cache lines, 40 kilobytes.
+const ROWS_AHEAD: usize = 16;
 
 /// Datums of a tick's delta that are kept to be written over by the next: 8 megabytes.
 const SPARE_DATUMS_MAX: usize = 1 << 19;
@@ -404,7 +409,10 @@ impl Tables {
         let mut run = std::mem::take(&mut self.run);
         // A load comes in cuts of megabytes, which are not to be copied again and again as they grow.
         delta.tables[table.id].come.data.reserve(batch.len() * table.columns.len());
-        for (op, row) in batch.iter() {
+        for (at, (op, row)) in batch.iter().enumerate() {
+            if at.is_multiple_of(ROWS_AHEAD) {
+                self.ask(table, batch.rows(at..at + ROWS_AHEAD));
+            }
             match op {
                 Op::Upsert => {
                     self.name(table, row);
@@ -437,6 +445,28 @@ impl Tables {
         }
         self.flush(table, &mut run, delta);
         self.run = run;
+    }
+
+    /// Asks for the memory of the rows that some records are about, and where new ones will stand.
+    fn ask<'a>(&self, table: &Table, records: impl Iterator<Item = &'a [Datum]> + Clone) {
+        let store = &self.stores[table.id];
+        let (Some(homes), Some(account)) = (&store.homes, table.partition) else { return };
+        records.clone().for_each(|record| homes.prefetch(record[table.key[0]] as usize));
+        let mut places = [None; ROWS_AHEAD];
+        for (place, record) in places.iter_mut().zip(records) {
+            *place = match homes.get(record[table.key[0]] as usize) {
+                Some(home) => store.partitions[home.partition as usize].rows().place(home.row),
+                None => self.accounts.find(record[account] as Code).and_then(|partition| {
+                    let rows = store.partitions.get(partition as usize)?.rows();
+                    rows.place(rows.len().checked_sub(1)? as Row)
+                }),
+            };
+        }
+        let chunks = || places.iter().flatten();
+        chunks().for_each(|(chunk, _)| prefetch(*chunk));
+        chunks().for_each(|(chunk, _)| chunk.prefetch_columns());
+        chunks().for_each(|(chunk, _)| chunk.columns.iter().for_each(ColumnChunk::prefetch));
+        chunks().for_each(|&(chunk, row)| chunk.columns.iter().for_each(|column| column.prefetch_value(row)));
     }
 
     /// Numbers the accounts, instruments and currencies that a record names.

@@ -46,6 +46,13 @@ impl Rows {
         self.chunks[row / CHUNK_ROWS].columns[column].get(row % CHUNK_ROWS)
     }
 
+    /// The chunk of a row, if it is there, and its place in it.
+    #[inline]
+    pub fn place(&self, row: Row) -> Option<(&Chunk, usize)> {
+        let row = row as usize;
+        self.chunks.get(row / CHUNK_ROWS).map(|chunk| (&**chunk, row % CHUNK_ROWS))
+    }
+
     /// Appends the whole row.
     #[inline]
     pub fn read(&self, row: Row, into: &mut Vec<Datum>) {

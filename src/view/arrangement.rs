@@ -18,12 +18,21 @@ use super::pair::{Pair, Pairs};
 use crate::datum::{Datum, NULL};
 use crate::dictionary::Code;
 use crate::plan::scalar::Lane;
+use crate::prefetch::prefetch;
 use crate::table::{Domain, PartitionId};
 
 /// What a leg is apart from its account, as a dense number.
 pub type Coordinate = u32;
 
 const END: u32 = u32::MAX;
+
+/// Coordinates that are looked for together.
+const SOUGHT_MAX: usize = 64;
+
+/// Rows that move together. They stand all over memory, and each would be waited for several times: all of
+/// them take one step before any takes the next.
+const MOVES_MAX: usize = 64;
+
 const HASHER: FixedState = FixedState::with_seed(0);
 
 pub struct Arrangement {
@@ -38,6 +47,8 @@ pub struct Arrangement {
     waiting: Vec<Waiting>,
     /// Row after row, one a summed column.
     waiting_values: Vec<Datum>,
+    /// By row of these: the places of those that are not 0, a bit each.
+    waiting_masks: Vec<u32>,
     pub touched: Touched,
     /// A sum left 128 bits: nothing here can be trusted until all is computed anew.
     pub overflowed: bool,
@@ -68,13 +79,32 @@ pub struct Slot {
 }
 
 /// A leg that was added and is not in the sums yet.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy)]
 struct Waiting {
     pair: Pair,
     account: PartitionId,
     coordinate: Coordinate,
     /// Place of its values.
     at: u32,
+}
+
+/// A coordinate that is looked for.
+struct Sought {
+    pair: Pair,
+    hash: u64,
+    /// The coordinate; [`END`] where there may be none yet.
+    guess: Coordinate,
+}
+
+/// All legs of one row that were waiting, added up.
+struct Move {
+    pair: Pair,
+    account: PartitionId,
+    coordinate: Coordinate,
+    /// Place of its values.
+    at: u32,
+    /// Where its row stands; [`END`] where there may be none yet.
+    row: u32,
 }
 
 /// Rows that the last commit touched, pair by pair of each account.
@@ -91,26 +121,19 @@ pub struct Touched {
 pub struct Bucket {
     pub account: PartitionId,
     pub pair: Pair,
-    start: u32,
-    middle: u32,
-    end: u32,
+    before: [u32; 2],
+    after: [u32; 2],
 }
 
 impl Coordinates {
     fn number(&mut self, pair: Pair, codes: &[Code]) -> Coordinate {
         let Coordinates { columns, pairs, codes: all, index } = self;
         let width = columns.len();
-        let hash = |pair: Pair, codes: &[Code]| {
-            let mut state = HASHER.build_hasher();
-            state.write_u32(pair);
-            codes.iter().for_each(|&code| state.write_u32(code));
-            state.finish()
-        };
         let of = |at: Coordinate| at as usize * width..(at as usize + 1) * width;
         let entry = index.entry(
-            hash(pair, codes),
+            hash_coordinate(pair, codes),
             |&at| pairs[at as usize] == pair && all[of(at)] == *codes,
-            |&at| hash(pairs[at as usize], &all[of(at)]),
+            |&at| hash_coordinate(pairs[at as usize], &all[of(at)]),
         );
         *entry
             .or_insert_with(|| {
@@ -119,6 +142,23 @@ impl Coordinates {
                 (pairs.len() - 1) as Coordinate
             })
             .get()
+    }
+
+    /// Finds coordinates that are there already: all take one step before any takes the next.
+    fn seek(&self, sought: &mut [Sought], codes: &[Code]) {
+        let width = self.columns.len();
+        for (one, codes) in sought.iter_mut().zip(codes.chunks_exact(width)) {
+            one.hash = hash_coordinate(one.pair, codes);
+        }
+        for one in sought.iter_mut() {
+            one.guess = self.index.find(one.hash, |_| true).copied().unwrap_or(END);
+        }
+        for (one, codes) in sought.iter_mut().zip(codes.chunks_exact(width)) {
+            let at = one.guess;
+            if at != END && (self.pair(at) != one.pair || self.codes(at) != codes) {
+                one.guess = END;
+            }
+        }
     }
 
     #[inline]
@@ -142,18 +182,27 @@ impl Coordinates {
     }
 }
 
+impl Waiting {
+    /// Legs of one row stand together, and rows of one pair. One number is compared faster than four.
+    #[inline]
+    fn place(&self) -> u128 {
+        let high = u128::from(self.pair) << 96 | u128::from(self.account) << 64;
+        high | u128::from(self.coordinate) << 32 | u128::from(self.at)
+    }
+}
+
 impl Touched {
     /// The rows of a bucket with their sums, as they were.
     pub fn before(&self, bucket: &Bucket) -> impl Iterator<Item = (Coordinate, &[Datum])> {
-        self.rows(bucket.start, bucket.middle)
+        self.rows(bucket.before)
     }
 
     /// The rows of a bucket with their sums, as they are.
     pub fn after(&self, bucket: &Bucket) -> impl Iterator<Item = (Coordinate, &[Datum])> {
-        self.rows(bucket.middle, bucket.end)
+        self.rows(bucket.after)
     }
 
-    fn rows(&self, from: u32, to: u32) -> impl Iterator<Item = (Coordinate, &[Datum])> {
+    fn rows(&self, [from, to]: [u32; 2]) -> impl Iterator<Item = (Coordinate, &[Datum])> {
         let width = if self.rows.is_empty() { 0 } else { self.values.len() / self.rows.len() };
         (from as usize..to as usize).map(move |at| (self.rows[at], &self.values[at * width..][..width]))
     }
@@ -170,6 +219,7 @@ impl Arrangement {
     pub fn new(columns: &LegColumns, fields: &[usize]) -> Arrangement {
         let mut coordinate = vec![columns.portfolio];
         coordinate.extend_from_slice(fields);
+        assert!(columns.sums.len() <= u32::BITS as usize, "a bit a summed column");
         Arrangement {
             coordinates: Coordinates {
                 columns: coordinate,
@@ -183,6 +233,7 @@ impl Arrangement {
             accounts: 0,
             waiting: Vec::new(),
             waiting_values: Vec::new(),
+            waiting_masks: Vec::new(),
             touched: Touched::default(),
             overflowed: false,
         }
@@ -217,30 +268,42 @@ impl Arrangement {
         self.slots.clear();
         self.waiting.clear();
         self.waiting_values.clear();
+        self.waiting_masks.clear();
         self.touched.clear();
         self.overflowed = false;
     }
 
     /// Takes legs in, `weight` times each; [`Self::commit`] brings them into the sums.
     pub fn add(&mut self, batch: &LegBatch, weight: Datum, pairs: &mut Pairs, instruments: &Domain) {
-        let mut codes = vec![0; self.coordinates.columns.len()];
-        let mut at = (self.waiting_values.len() / self.summed.len()) as u32;
+        let mut at = self.waiting_masks.len() as u32;
         let LegBatch { columns, lanes, .. } = batch;
         let [instrument, priced_as] = [&lanes[columns.instrument], &lanes[columns.priced_as]];
         let mut last = None;
-        for &row in batch.rows {
-            let key = (instrument.get(row) as Code, priced_as.get(row) as Code);
-            let pair = match last {
-                Some((known, pair)) if known == key => pair,
-                _ => pairs.number(key.0, key.1, instruments),
-            };
-            last = Some((key, pair));
-            for (code, &column) in codes.iter_mut().zip(&self.coordinates.columns) {
-                *code = to_code(batch.lanes[column].get(row));
+        let mut sought = Vec::with_capacity(SOUGHT_MAX);
+        let mut codes = Vec::with_capacity(SOUGHT_MAX * self.coordinates.columns.len());
+        for rows in batch.rows.chunks(SOUGHT_MAX) {
+            codes.clear();
+            for &row in rows {
+                let key = (instrument.get(row) as Code, priced_as.get(row) as Code);
+                let pair = match last {
+                    Some((known, pair)) if known == key => pair,
+                    _ => pairs.number(key.0, key.1, instruments),
+                };
+                last = Some((key, pair));
+                sought.push(Sought { pair, hash: 0, guess: END });
+                codes.extend(self.coordinates.columns.iter().map(|&column| to_code(lanes[column].get(row))));
             }
-            let coordinate = self.coordinates.number(pair, &codes);
-            self.waiting.push(Waiting { pair, account: batch.partitions[row], coordinate, at });
-            at += 1;
+            self.coordinates.seek(&mut sought, &codes);
+            for ((&row, Sought { pair, guess, .. }), codes) in
+                rows.iter().zip(sought.drain(..)).zip(codes.chunks_exact(self.coordinates.columns.len()))
+            {
+                let coordinate = match guess {
+                    END => self.coordinates.number(pair, codes),
+                    coordinate => coordinate,
+                };
+                self.waiting.push(Waiting { pair, account: batch.partitions[row], coordinate, at });
+                at += 1;
+            }
         }
         self.add_values(batch, weight);
     }
@@ -250,15 +313,21 @@ impl Arrangement {
         let width = self.summed.len();
         let start = self.waiting_values.len();
         self.waiting_values.resize(start + batch.rows.len() * width, 0);
+        let first = self.waiting_masks.len();
+        self.waiting_masks.resize(first + batch.rows.len(), 0);
         for (place, &column) in self.summed.iter().enumerate() {
             let lane = &batch.lanes[column];
             if matches!(lane, Lane::Const(0 | NULL)) {
                 continue;
             }
             let values = self.waiting_values[start..].iter_mut().skip(place).step_by(width);
-            for (value, &row) in values.zip(batch.rows) {
+            let masks = &mut self.waiting_masks[first..];
+            for ((value, mask), &row) in values.zip(masks).zip(batch.rows) {
                 let datum = lane.get(row);
-                *value = if datum == NULL { 0 } else { weight * datum };
+                if datum != NULL && datum != 0 {
+                    *value = weight * datum;
+                    *mask |= 1 << place;
+                }
             }
         }
     }
@@ -287,18 +356,18 @@ impl Arrangement {
     /// Brings what was added into the sums, and tells what that touched.
     pub fn commit(&mut self) {
         let mut waiting = std::mem::take(&mut self.waiting);
-        waiting.sort_unstable();
+        waiting.sort_unstable_by_key(Waiting::place);
         let mut touched = std::mem::take(&mut self.touched);
         touched.clear();
-        for bucket in waiting.chunk_by(|a, b| (a.account, a.pair) == (b.account, b.pair)) {
-            let (account, pair) = (bucket[0].account, bucket[0].pair);
-            let start = touched.rows.len();
-            self.read(account, pair, &mut touched);
-            let middle = touched.rows.len();
-            self.apply(bucket);
-            self.read(account, pair, &mut touched);
-            let [start, middle, end] = [start, middle, touched.rows.len()].map(|at| at as u32);
-            touched.buckets.push(Bucket { account, pair, start, middle, end });
+        for legs in waiting.chunk_by(|a, b| (a.account, a.pair) == (b.account, b.pair)) {
+            let (account, pair) = (legs[0].account, legs[0].pair);
+            let before = self.read(account, pair, &mut touched);
+            touched.buckets.push(Bucket { account, pair, before, after: before });
+        }
+        self.apply(&waiting);
+        for bucket in 0..touched.buckets.len() {
+            let Bucket { account, pair, .. } = touched.buckets[bucket];
+            touched.buckets[bucket].after = self.read(account, pair, &mut touched);
         }
         self.touched = touched;
         self.settle(waiting);
@@ -308,9 +377,9 @@ impl Arrangement {
     pub fn commit_unread(&mut self) {
         self.touched.clear();
         let mut waiting = std::mem::take(&mut self.waiting);
-        // Rows of one pair stand together: each is in the core's cache for all its legs.
-        waiting.sort_unstable();
-        waiting.chunk_by(|a, b| a.pair == b.pair).for_each(|legs| self.apply(legs));
+        // Rows of one pair stand together, and legs of one row become one.
+        waiting.sort_unstable_by_key(Waiting::place);
+        self.apply(&waiting);
         self.settle(waiting);
     }
 
@@ -320,58 +389,128 @@ impl Arrangement {
         if waiting.capacity() > 1 << 16 {
             waiting = Vec::new();
             self.waiting_values = Vec::new();
+            self.waiting_masks = Vec::new();
         }
         self.waiting = waiting;
         self.waiting_values.clear();
+        self.waiting_masks.clear();
     }
 
-    /// Brings legs of one pair into the sums.
+    /// Brings legs into the sums, those of one row one after another.
     fn apply(&mut self, legs: &[Waiting]) {
-        let width = self.summed.len();
-        let Arrangement { slots, accounts, waiting_values, overflowed, .. } = self;
-        let Some(first) = legs.iter().find(|leg| leg.at != END) else { return };
-        let at = first.pair as usize;
-        if slots.len() <= at {
-            slots.resize_with(at + 1, Arc::default);
+        let mut moves = Vec::with_capacity(MOVES_MAX);
+        let of_a_row =
+            |a: &Waiting, b: &Waiting| (a.pair, a.account, a.coordinate) == (b.pair, b.account, b.coordinate);
+        for legs in legs.chunk_by(of_a_row).filter(|legs| legs[0].at != END) {
+            let Waiting { pair, account, coordinate, at } = legs[0];
+            legs[1..].iter().for_each(|leg| self.merge(at, leg.at));
+            if self.waiting_masks[at as usize] == 0 {
+                continue;
+            }
+            moves.push(Move { pair, account, coordinate, at, row: END });
+            if moves.len() == MOVES_MAX {
+                self.make(&mut moves);
+            }
         }
-        let slot = Arc::make_mut(&mut slots[at]);
-        let mut emptied = Vec::new();
-        for leg in legs.iter().filter(|leg| leg.at != END) {
-            *accounts = (leg.account + 1).max(*accounts);
-            let row = slot.row(leg.account, leg.coordinate, width) as usize;
-            let values = &waiting_values[leg.at as usize * width..][..width];
-            for (sum, &value) in slot.sums.iter_mut().zip(values) {
-                if value != 0 && !sum.add(row, value) {
-                    *overflowed = true;
+        self.make(&mut moves);
+    }
+
+    /// Adds the values of one leg to those of another.
+    fn merge(&mut self, into: u32, from: u32) {
+        let Arrangement { summed, waiting_values, waiting_masks, overflowed, .. } = self;
+        let width = summed.len();
+        let mut mask = waiting_masks[into as usize];
+        for place in places(waiting_masks[from as usize]) {
+            let value = waiting_values[from as usize * width + place];
+            let sum = &mut waiting_values[into as usize * width + place];
+            match sum.checked_add(value) {
+                Some(added) => *sum = added,
+                None => *overflowed = true,
+            }
+            match *sum {
+                0 => mask &= !(1 << place),
+                _ => mask |= 1 << place,
+            }
+        }
+        waiting_masks[into as usize] = mask;
+    }
+
+    /// Makes moves, each of another row, and forgets them.
+    fn make(&mut self, moves: &mut Vec<Move>) {
+        let width = self.summed.len();
+        let Arrangement { slots, accounts, waiting_values, waiting_masks, overflowed, .. } = self;
+        if let Some(last) = moves.iter().map(|one| one.pair as usize).max()
+            && slots.len() <= last
+        {
+            slots.resize_with(last + 1, Arc::default);
+        }
+        moves.iter().for_each(|one| prefetch(&*slots[one.pair as usize]));
+        for one in moves.iter_mut() {
+            let slot = &slots[one.pair as usize];
+            let found = slot.index.find(hash_account(one.account), |_| true);
+            one.row = found.copied().unwrap_or(END);
+        }
+        for one in moves.iter().filter(|one| one.row != END) {
+            let slot = &slots[one.pair as usize];
+            prefetch(&slot.accounts[one.row as usize]);
+            slot.kind.prefetch(one.row as usize);
+            places(waiting_masks[one.at as usize]).for_each(|place| prefetch(&slot.sums[place]));
+        }
+        for one in moves.iter_mut().filter(|one| one.row != END) {
+            let slot = &slots[one.pair as usize];
+            if !slot.is(one.row, one.account, one.coordinate) {
+                one.row = slot.find(one.account, one.coordinate).unwrap_or(END);
+            }
+            if one.row != END {
+                let sums = places(waiting_masks[one.at as usize]).map(|place| &slot.sums[place]);
+                sums.for_each(|sum| sum.prefetch(one.row as usize));
+            }
+        }
+        let mut emptied = false;
+        for one in moves.iter_mut() {
+            let slot = Arc::make_mut(&mut slots[one.pair as usize]);
+            *accounts = (one.account + 1).max(*accounts);
+            if one.row == END {
+                one.row = slot.row(one.account, one.coordinate, width);
+            }
+            let values = &waiting_values[one.at as usize * width..][..width];
+            for place in places(waiting_masks[one.at as usize]) {
+                *overflowed |= !slot.sums[place].add(one.row as usize, values[place]);
+            }
+            // Only a row that lost legs can be without any.
+            emptied |= values[self.legs] < 0;
+        }
+        if emptied {
+            // Removal puts another row in its place, so it comes last.
+            for one in moves.iter() {
+                let slot = &mut slots[one.pair as usize];
+                if waiting_values[one.at as usize * width + self.legs] < 0
+                    && let Some(row) = slot.find(one.account, one.coordinate)
+                    && slot.sums[self.legs].get(row as usize) == 0
+                {
+                    Arc::make_mut(slot).remove(row);
                 }
             }
-            // Legs that went are added before those that came: only at the end is a row known to be empty.
-            if slot.sums[self.legs].get(row) <= 0 {
-                emptied.push(*leg);
-            }
         }
-        for leg in emptied {
-            if let Some(row) = slot.find(leg.account, leg.coordinate)
-                && slot.sums[self.legs].get(row as usize) == 0
-            {
-                slot.remove(row);
-            }
-        }
+        moves.clear();
     }
 
-    fn read(&self, account: PartitionId, pair: Pair, into: &mut Touched) {
-        let Some(slot) = self.slots.get(pair as usize) else { return };
-        for row in slot.rows_of(account) {
-            into.rows.push(slot.coordinate(row));
-            into.values.extend(slot.sums.iter().map(|sum| sum.get(row)));
+    /// Appends the rows of a pair of an account with their sums, and says where they stand.
+    fn read(&self, account: PartitionId, pair: Pair, into: &mut Touched) -> [u32; 2] {
+        let start = into.rows.len() as u32;
+        if let Some(slot) = self.slots.get(pair as usize) {
+            for row in slot.rows_of(account) {
+                into.rows.push(slot.coordinate(row));
+                into.values.extend(slot.sums.iter().map(|sum| sum.get(row)));
+            }
         }
+        [start, into.rows.len() as u32]
     }
 
     /// The rows of a pair of an account with their sums, as they are.
     pub fn rows_of(&self, account: PartitionId, pair: Pair, into: &mut Touched) -> Bucket {
-        let start = into.rows.len() as u32;
-        self.read(account, pair, into);
-        Bucket { account, pair, start, middle: start, end: into.rows.len() as u32 }
+        let after = self.read(account, pair, into);
+        Bucket { account, pair, before: [after[0]; 2], after }
     }
 
     /// One more than the greatest account that has a row.
@@ -434,10 +573,12 @@ impl Slot {
     }
 
     fn find(&self, account: PartitionId, coordinate: Coordinate) -> Option<u32> {
-        let same = |&row: &u32| {
-            self.accounts[row as usize] == account && self.coordinate(row as usize) == coordinate
-        };
-        self.index.find(hash_account(account), same).copied()
+        self.index.find(hash_account(account), |&row| self.is(row, account, coordinate)).copied()
+    }
+
+    #[inline]
+    fn is(&self, row: u32, account: PartitionId, coordinate: Coordinate) -> bool {
+        self.accounts[row as usize] == account && self.coordinate(row as usize) == coordinate
     }
 
     /// The row of an account's coordinate, which is new the first time it is asked for.
@@ -489,6 +630,16 @@ impl Slot {
     }
 }
 
+/// The places of the bits that are set.
+#[inline]
+fn places(mut mask: u32) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let place = (mask != 0).then(|| mask.trailing_zeros() as usize);
+        mask &= mask.wrapping_sub(1);
+        place
+    })
+}
+
 /// What makes the rows of a pair of an account count among the touched.
 fn touching(account: PartitionId, pair: Pair) -> Waiting {
     Waiting { pair, account, coordinate: END, at: END }
@@ -502,6 +653,14 @@ fn to_code(datum: Datum) -> Code {
 #[inline]
 pub fn from_code(code: Code) -> Datum {
     if code == Code::MAX { NULL } else { code.into() }
+}
+
+#[inline]
+fn hash_coordinate(pair: Pair, codes: &[Code]) -> u64 {
+    let mut state = HASHER.build_hasher();
+    state.write_u32(pair);
+    codes.iter().for_each(|&code| state.write_u32(code));
+    state.finish()
 }
 
 #[inline]

@@ -4,6 +4,8 @@
 //! written costs nothing, one of whole lots stores lots, and one widens, once, when a value does not fit.
 //! Every operation is exact or says so.
 
+use crate::prefetch::prefetch;
+
 /// Values, each a code times the step.
 #[derive(Debug, Clone, Default)]
 pub struct Packed {
@@ -132,6 +134,12 @@ impl Packed {
         }
     }
 
+    /// Asks for the memory of a value that is read soon.
+    #[inline]
+    pub fn prefetch(&self, row: usize) {
+        each_width!(&self.codes, zero _ => {}, values => prefetch(&values[row]));
+    }
+
     #[inline]
     pub fn set(&mut self, row: usize, value: i128) {
         if let Some(code) = self.step.code(value) {
@@ -155,6 +163,24 @@ impl Packed {
     #[must_use]
     #[inline]
     pub fn add(&mut self, row: usize, delta: i128) -> bool {
+        if let Some(code) = self.step.code(delta) {
+            let added = match &mut self.codes {
+                Codes::Zero(_) => code == 0,
+                Codes::I8(values) => add(values, row, code, i8::checked_add),
+                Codes::I16(values) => add(values, row, code, i16::checked_add),
+                Codes::I32(values) => add(values, row, code, i32::checked_add),
+                Codes::I64(values) => add(values, row, code, i64::checked_add),
+                // A code that fits may stand for a value that does not.
+                Codes::I128(_) => false,
+            };
+            if added {
+                return true;
+            }
+        }
+        self.add_wide(row, delta)
+    }
+
+    fn add_wide(&mut self, row: usize, delta: i128) -> bool {
         let sum = self.get(row).checked_add(delta);
         if let Some(sum) = sum {
             self.set(row, sum);
@@ -231,6 +257,18 @@ fn put<T: TryFrom<i128>>(codes: &mut [T], row: usize, code: i128) -> bool {
             true
         }
         Err(_) => false,
+    }
+}
+
+/// Adds a code where the sum fits.
+#[inline]
+fn add<T: TryFrom<i128> + Copy>(codes: &mut [T], row: usize, code: i128, sum: fn(T, T) -> Option<T>) -> bool {
+    match T::try_from(code).ok().and_then(|code| sum(codes[row], code)) {
+        Some(sum) => {
+            codes[row] = sum;
+            true
+        }
+        None => false,
     }
 }
 
