@@ -18,12 +18,16 @@ use crate::plan::bind::{bind, kind_of};
 use crate::plan::catalog::{Catalog, Parameters};
 use crate::plan::grouped::GroupedView;
 use crate::plan::rows::{RowsPlan, RowsView};
+use crate::plan::view_exec::{KeptBy, ViewRows};
 use crate::schema::{Schema, Table, TableId};
 use crate::table::partition::Row;
 use crate::table::snapshot::{Freshness, Snapshot};
 use crate::table::{Day, Delta, Reach, TableBytes, Tables};
+use crate::view::as_table;
 use crate::view::broadcast::BaseChanges;
 use crate::view::cells::overflow;
+use crate::view::cost::{Stopwatch, TickTimes, Touch, view_passed};
+use crate::view::explain::{OpenGroups, OpenRows, Standing, explain};
 use crate::view::groups::Groups;
 use crate::view::labels::Labels;
 use crate::view::live::{Live, LiveResult, Reply, World};
@@ -54,6 +58,9 @@ pub struct Engine {
     views_opened: u64,
     /// Views of SQL that users write.
     live: Live,
+    stopwatch: Stopwatch,
+    /// What the last tick that made an epoch took.
+    times: TickTimes,
     /// No price that is fresh now becomes stale before.
     stale_at: Timestamp,
     /// The codes of the price types that age as quotes.
@@ -132,6 +139,8 @@ impl Engine {
             views: HashMap::new(),
             views_opened: 0,
             live: Live::default(),
+            stopwatch: Stopwatch::default(),
+            times: TickTimes::default(),
             stale_at: Timestamp::MAX,
             quotes,
         }
@@ -166,6 +175,7 @@ impl Engine {
     /// # Errors
     /// `Internal` where a view cannot be computed; the tables have the cut all the same.
     pub fn tick(&mut self, now: Timestamp, cut: Cut) -> Result<bool> {
+        let began = self.stopwatch.read();
         let set_aside = !cut.set_aside.is_empty();
         self.quarantine.add(cut.set_aside);
         // Where nobody else reads the last epoch, rows are changed in place.
@@ -197,6 +207,7 @@ impl Engine {
         if labelled.iter().any(|&table| changes.tables[table] != Reach::None) {
             self.labels = Arc::new(Labels::of(&self.snapshot));
         }
+        self.times = TickTimes { tables: self.stopwatch.since(began), ..TickTimes::default() };
         let maintained = self.maintain(&delta, &changes);
         self.tables.recycle(delta);
         maintained.map(|()| true)
@@ -227,7 +238,7 @@ impl Engine {
 
     /// Brings every view, and what they stand on, to the snapshot.
     fn maintain(&mut self, delta: &Delta, changes: &BaseChanges) -> Result<()> {
-        let Engine { shared, views, tables, snapshot, labels, live, .. } = self;
+        let Engine { shared, views, tables, snapshot, labels, live, times, stopwatch, .. } = self;
         let grouped = |open: &Open, is: &dyn Fn(&Grouped) -> bool| match &open.view {
             View::Grouped(view) => is(view),
             View::Rows(_) => false,
@@ -235,6 +246,9 @@ impl Engine {
         let read = |fields: &Fields| views.values().any(|open| grouped(open, &|view| view.fields == *fields));
         let moved = shared.follow(delta, changes, &read, tables, snapshot);
         let (shared, tables, snapshot, labels) = (&*shared, &*tables, &*snapshot, &*labels);
+        let touch = shared.touch;
+        (times.relations, times.positions, times.shapes) = (touch.relations, touch.positions, touch.shapes);
+        let began = stopwatch.read();
         let moved = match moved {
             Ok(moved) => moved,
             Err(error) => {
@@ -261,7 +275,10 @@ impl Engine {
             true => views.into_iter().map(|(_, open)| update(open)).collect(),
             false => views.into_par_iter().map(|(_, open)| update(open)).collect(),
         };
+        times.views = stopwatch.since(began);
+        let began = stopwatch.read();
         live.follow(delta, &World { shared, tables, snapshot });
+        times.sql = stopwatch.since(began);
         done.into_iter().collect()
     }
 
@@ -272,6 +289,9 @@ impl Engine {
     /// `Invalid` for what does not parse or names what there is not, `Unsupported` for a strategy that a SELECT
     /// does not allow, `Overloaded` beyond a bound.
     pub fn execute_live(&mut self, statement: &str) -> Result<Reply> {
+        if let Some(name) = self.live.shipped_asked(statement) {
+            return self.explain(&name).map(Reply::Explained);
+        }
         let Engine { shared, catalog, tables, snapshot, live, .. } = self;
         let reply = live.execute(statement, catalog, shared, tables, snapshot);
         self.release();
@@ -286,9 +306,111 @@ impl Engine {
         self.live.result(name)
     }
 
-    /// Lends live views a clock that counts nanoseconds, for the times of `EXPLAIN VIEW`.
+    /// Lends a clock that counts nanoseconds, for [`Self::tick_times`] and the times of `EXPLAIN VIEW`.
     pub fn set_stopwatch(&mut self, stopwatch: fn() -> u64) {
         self.live.set_stopwatch(stopwatch);
+        self.stopwatch = Stopwatch::new(stopwatch);
+        self.shared.stopwatch = self.stopwatch;
+    }
+
+    /// What the last tick that made an epoch took, stage by stage; nothing without a stopwatch.
+    pub fn tick_times(&self) -> &TickTimes {
+        &self.times
+    }
+
+    /// About the bytes that the last tick that made an epoch passed over, for shipped views by groups and what
+    /// they stand on: see [`crate::view::cost`] for what counts.
+    ///
+    /// Cost: O(pairs · views), and the cells that a price reached.
+    pub fn bytes_touched(&self) -> usize {
+        let of_views = self.grouped_views().into_iter().map(|(_, view)| {
+            let (shape, base) = self.shared.of(&view.shape, &view.fields, &self.tables);
+            view_passed(&view.maintained, shape, base, view.tree.groups().width())
+        });
+        self.shared.passed() + of_views.sum::<usize>()
+    }
+
+    /// The open views by groups, in the order in which they were opened.
+    fn grouped_views(&self) -> Vec<(ViewId, &Grouped)> {
+        let mut views: Vec<(ViewId, &Grouped)> = self
+            .views
+            .iter()
+            .filter_map(|(&view, open)| match &open.view {
+                View::Grouped(grouped) => Some((view, grouped.as_ref())),
+                View::Rows(_) => None,
+            })
+            .collect();
+        views.sort_unstable_by_key(|(view, _)| *view);
+        views
+    }
+
+    /// How a shipped view is compiled, and each open one of its name.
+    fn explain(&self, name: &str) -> Result<String> {
+        let groups = self.grouped_views();
+        let groups: Vec<OpenGroups> = groups
+            .into_iter()
+            .map(|(number, view)| OpenGroups {
+                number,
+                key: &view.shape,
+                fields: &view.fields,
+                tree: &view.tree,
+                maintained: &view.maintained,
+                is_broken: view.state == State::Broken,
+            })
+            .collect();
+        let mut rows: Vec<OpenRows> = self
+            .views
+            .iter()
+            .filter_map(|(&number, open)| match &open.view {
+                View::Rows(view) => Some(OpenRows { number, view }),
+                View::Grouped(_) => None,
+            })
+            .collect();
+        rows.sort_unstable_by_key(|open| open.number);
+        let Engine { shared, catalog, tables, snapshot, live, times, .. } = self;
+        let standing = Standing { shared, tables, snapshot, groups: &groups, rows: &rows, times };
+        explain(name, catalog, live.currency(), standing)
+    }
+
+    /// What SQL can read of the views at the last epoch: every live view as `views.name`, and the deepest groups
+    /// of every open view by groups as `views.v` with its number, unless a live view has that name.
+    ///
+    /// A view that shows nothing at this epoch is a table that says why when it is read; one that is opening
+    /// is none yet. Rows of the views by rows are those of the base tables. [`crate::console`] takes the tables
+    /// together with the snapshot of the same epoch.
+    /// Cost: a copy of all rows of all these views.
+    pub fn views_as_tables(&self) -> Vec<Arc<ViewRows>> {
+        let epoch = self.snapshot.epoch;
+        let mut tables: Vec<Arc<ViewRows>> = self.live.tables(epoch).map(Arc::new).collect();
+        for (number, view) in
+            self.grouped_views().into_iter().filter(|(_, view)| view.state != State::Opening)
+        {
+            let name = format!("views.v{number}");
+            if tables.iter().any(|table| table.name() == name) {
+                continue;
+            }
+            let (shape, _) = self.shared.of(&view.shape, &view.fields, &self.tables);
+            let schema = as_table::schema(&view.tree, &shape.view);
+            let rows = match view.state {
+                State::Broken => Err(overflow()),
+                _ => as_table::rows(&view.tree, &shape.view, &self.snapshot),
+            };
+            let is_read = |part: usize| {
+                view.maintained.stages().iter().any(|stage| stage.part == part && stage.is_read())
+            };
+            let kept_by = KeptBy {
+                strategy: "factored".to_owned(),
+                sums: shape
+                    .parts()
+                    .enumerate()
+                    .filter(|(at, _)| is_read(*at))
+                    .map(|(_, p)| p.of.kept.len())
+                    .sum(),
+                stages: view.maintained.stages().iter().filter(|stage| stage.is_read()).count(),
+            };
+            tables.push(Arc::new(ViewRows::new(name, epoch, schema, rows, kept_by)));
+        }
+        tables
     }
 
     /// Opens a view and computes its first result.
@@ -407,6 +529,7 @@ impl Engine {
         shared.need(&key, &fields, catalog, tables, snapshot)?;
         let (shape, base) = shared.of(&key, &fields, tables);
         let mut maintained = Maintained::new(spec, &shown, shape, base, snapshot);
+        maintained.stopwatch = shared.stopwatch;
         let groups = Groups::new(spec.group_by.len(), shape.columns.len());
         let columns = shape.columns.clone();
         let mut tree = Tree::new(spec.clone(), columns, shown.clone(), groups, Arc::clone(dictionaries));
@@ -555,6 +678,9 @@ impl Grouped {
         labels: &Arc<Labels>,
     ) -> (bool, Result<()>) {
         let (shape, base) = shared.of(&self.shape, &self.fields, tables);
+        let stopwatch = shared.stopwatch;
+        let began = stopwatch.read();
+        (self.maintained.touch, self.maintained.stopwatch) = (Touch::default(), stopwatch);
         let groups = self.tree.groups_mut();
         if self.state == State::Opening {
             // A sum that leaves 128 bits is told when the view is complete.
@@ -574,7 +700,12 @@ impl Grouped {
             Ok(()) => self.state = State::Whole,
             Err(_) => self.break_off(),
         }
-        (self.tree.settle(labels), done)
+        let touch = &mut self.maintained.touch;
+        touch.sums = stopwatch.since(began).less(touch.cells);
+        let began = stopwatch.read();
+        let changed = self.tree.settle(labels);
+        touch.order = stopwatch.since(began);
+        (changed, done)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Ad-hoc SQL on a snapshot: one SELECT, planned for its own sake, run once and bounded.
 //!
 //! It reads the base tables, the engine's own relations and those of `sql/valuation.sql` and
-//! `sql/legs.sql`, all of one epoch, and changes nothing. It has no thread and touches no disk: it runs on
+//! `sql/legs.sql`, and views that are handed to it, all of one epoch, and changes nothing. It has no thread and touches no disk: it runs on
 //! the caller's, in rows and memory that [`Bounds`] limit. How long it takes is the caller's concern, so
 //! it is never for the thread that ticks.
 //! Cost: a plan, some milliseconds to some tens of them, and whatever the query reads.
@@ -11,7 +11,8 @@ use std::sync::Arc;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::error::DataFusionError;
-use datafusion::logical_expr::LogicalPlanBuilder;
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
+use datafusion::physical_plan::displayable;
 use datafusion::prelude::SQLOptions;
 use sqlparser::ast::{Query, Statement};
 use sqlparser::dialect::GenericDialect;
@@ -22,6 +23,7 @@ use crate::limits::{QUERY_MEMORY_BYTES_MAX, QUERY_ROWS_MAX, QUERY_TEXT_BYTES_MAX
 use crate::plan::catalog::{Catalog, Parameters, Planner};
 use crate::plan::execute::execute_within;
 use crate::plan::scan::Inputs;
+use crate::plan::view_exec::ViewRows;
 use crate::table::is_currency_code;
 use crate::table::snapshot::Snapshot;
 
@@ -63,16 +65,25 @@ pub struct Answer {
 /// computes what cannot be, such as a division by zero; `Unsupported` for SQL that DataFusion has no plan
 /// for; `Overloaded` where it needs more memory than the bounds allow.
 pub fn query(snapshot: &Arc<Snapshot>, sql: &str, currency: &str, bounds: Bounds) -> Result<Answer> {
-    if !is_currency_code(currency) {
-        let message = format!("currency is {currency:?}; it must be three letters A-Z, such as USD");
-        return Err(bad_query(message));
-    }
+    query_views(snapshot, &[], sql, currency, bounds)
+}
+
+/// As [`query`], with views that the SELECT can read besides, as [`crate::schedule::Engine::views_as_tables`]
+/// hands them out.
+///
+/// # Errors
+/// As [`query`]; `Invalid` too where a view is of another epoch than the snapshot, and where the SELECT reads
+/// a view that shows nothing, what that view says.
+pub fn query_views(
+    snapshot: &Arc<Snapshot>,
+    views: &[Arc<ViewRows>],
+    sql: &str,
+    currency: &str,
+    bounds: Bounds,
+) -> Result<Answer> {
     let query = parse(sql)?;
-    let planner = planner(snapshot, currency)?;
-    let plan = planner.typed(&query).map_err(fault)?;
-    // A SELECT can hide a statement that changes something, such as SELECT … INTO.
-    let reads = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
-    reads.verify_plan(&plan).map_err(|_| read_only())?;
+    let planner = planner(snapshot, views, currency)?;
+    let plan = reading(&planner, &query)?;
     // One row more than may be answered tells whether there are more.
     let limited = LogicalPlanBuilder::from(plan).limit(0, Some(bounds.rows_max.saturating_add(1)));
     let plan = limited.and_then(LogicalPlanBuilder::build).map_err(fault)?;
@@ -92,6 +103,32 @@ pub fn query(snapshot: &Arc<Snapshot>, sql: &str, currency: &str, bounds: Bounds
     })?;
     let (batches, more) = first_rows(batches, bounds.rows_max);
     Ok(Answer { schema: physical.schema(), batches, more })
+}
+
+/// The plan by which [`query_views`] would run a SELECT, but for the bound on its rows: an operator a line, and
+/// for each view how it is kept.
+///
+/// # Errors
+/// As [`query_views`]; nothing is run.
+pub fn explain(
+    snapshot: &Arc<Snapshot>,
+    views: &[Arc<ViewRows>],
+    sql: &str,
+    currency: &str,
+) -> Result<String> {
+    let query = parse(sql)?;
+    let planner = planner(snapshot, views, currency)?;
+    let physical = planner.executable(&reading(&planner, &query)?).map_err(fault)?;
+    Ok(displayable(physical.as_ref()).indent(false).to_string())
+}
+
+/// The typed plan of a query that changes nothing.
+fn reading(planner: &Planner, query: &Query) -> Result<LogicalPlan> {
+    let plan = planner.typed(query).map_err(fault)?;
+    // A SELECT can hide a statement that changes something, such as SELECT … INTO.
+    let reads = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+    reads.verify_plan(&plan).map_err(|_| read_only())?;
+    Ok(plan)
 }
 
 /// The one SELECT of a text.
@@ -117,12 +154,27 @@ fn parse(sql: &str) -> Result<Query> {
 }
 
 /// A planner that knows everything a query can read.
-fn planner(snapshot: &Snapshot, currency: &str) -> Result<Planner> {
+fn planner(snapshot: &Snapshot, views: &[Arc<ViewRows>], currency: &str) -> Result<Planner> {
+    if !is_currency_code(currency) {
+        let message = format!("currency is {currency:?}; it must be three letters A-Z, such as USD");
+        return Err(bad_query(message));
+    }
     let catalog = Catalog::new(Arc::clone(&snapshot.schema));
     let parameters = Parameters { currency: currency.to_owned(), exclude_cash: false };
     let mut planner = Planner::new(&snapshot.schema, 1);
     for relation in RELATIONS {
         planner.inline(relation, &catalog.bound(relation, &parameters))?;
+    }
+    for view in views {
+        if view.epoch() != snapshot.epoch {
+            return Err(bad_query(format!(
+                "{} is of epoch {} and the snapshot of {}; take both between the same two ticks",
+                view.name(),
+                view.epoch(),
+                snapshot.epoch
+            )));
+        }
+        planner.add_table(view.name(), Arc::clone(view) as _);
     }
     Ok(planner)
 }
@@ -152,6 +204,10 @@ fn fault(error: DataFusionError) -> Error {
         | DataFusionError::SQL(..)
         | DataFusionError::Execution(_)
         | DataFusionError::ArrowError(..) => bad_query(root.message().into_owned()),
+        // What a view says that shows nothing.
+        DataFusionError::External(said) if said.is::<Error>() => {
+            said.downcast_ref::<Error>().expect("it was just seen").clone()
+        }
         DataFusionError::NotImplemented(message) => {
             Error::new(Kind::Unsupported, "BAD_QUERY", format!("{message}; write the query without it"))
         }

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::catalog::TableProvider;
 use datafusion::common::{DataFusionError, Result as PlanResult, TableReference, plan_datafusion_err};
 use datafusion::config::ConfigOptions;
 use datafusion::datasource::{ViewTable, provider_as_source};
@@ -114,8 +115,8 @@ impl VisitorMut for Bind<'_> {
 pub struct Planner {
     state: SessionState,
     leaves: HashMap<String, Arc<Leaf>>,
-    /// Relations whose plans take the place of their names.
-    inlined: HashMap<String, Arc<ViewTable>>,
+    /// Relations whose plans take the place of their names, and tables that hold rows of their own.
+    inlined: HashMap<String, Arc<dyn TableProvider>>,
 }
 
 impl Planner {
@@ -169,6 +170,11 @@ impl Planner {
         Ok(())
     }
 
+    /// Makes a table readable under a name; for plans that are run once, since it may hold rows of one epoch.
+    pub fn add_table(&mut self, name: &str, table: Arc<dyn TableProvider>) {
+        self.inlined.insert(name.to_owned(), table);
+    }
+
     /// The typed plan of a query, not yet optimized: its shape is that of the text.
     ///
     /// # Errors
@@ -216,7 +222,7 @@ impl ContextProvider for Planner {
     fn get_table_source(&self, name: TableReference) -> PlanResult<Arc<dyn TableSource>> {
         let key = name.to_string();
         if let Some(relation) = self.inlined.get(&key) {
-            return Ok(provider_as_source(Arc::clone(relation) as _));
+            return Ok(provider_as_source(Arc::clone(relation)));
         }
         let leaf = self.leaves.get(&key).ok_or_else(|| -> DataFusionError {
             plan_datafusion_err!("there is no table {name}; there are {}", self.names().join(", "))

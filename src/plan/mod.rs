@@ -14,3 +14,4 @@ pub mod relation;
 pub mod rows;
 pub mod scalar;
 pub mod scan;
+pub mod view_exec;

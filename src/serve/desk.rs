@@ -172,6 +172,8 @@ pub fn start_within<E>(
 where
     E: Ticking + Send + 'static,
 {
+    // Before the first tick: what is counted without a registry is lost.
+    metrics::registry();
     let (inbox, messages) = mpsc::channel(INBOX_MESSAGES_MAX);
     let status = Arc::new(ArcSwap::from_pointee(engine.status()));
     let halted = Arc::new(ArcSwapOption::empty());

@@ -27,7 +27,6 @@ const CONTENT_SECURITY: &str = "default-src 'self'; style-src 'self' 'unsafe-inl
 
 /// Everything the server answers, over one desk.
 pub fn router(desk: DeskHandle) -> Router {
-    metrics::registry();
     Router::new()
         .route("/ws", any(upgrade))
         .route("/api/catalog", get(catalog))

@@ -40,6 +40,7 @@ impl Live {
         for (name, _, kind) in VIEWS {
             measures.push((name.to_owned(), view_measures(&mut engine, name, kind)?));
         }
+        engine.set_stopwatch(clock::stopwatch);
         let topics = Topics::new(engine.schema());
         Ok(Live { engine, source, ready: false, progress: Vec::new(), record_time: None, topics, measures })
     }
@@ -217,7 +218,8 @@ impl Ticking for Live {
         self.ready |= caught_up;
         let us = |from: Timestamp, to: Timestamp| (to - from).max(0) as u64;
         let stages_us = vec![("cut", us(start, taken)), ("evaluate", us(taken, clock::now()))];
-        Ok(Tick { changed: changed || became_ready, more, stages_us })
+        let parts_ns = if changed { self.engine.tick_times().stages().collect() } else { Vec::new() };
+        Ok(Tick { changed: changed || became_ready, more, stages_us, parts_ns })
     }
 
     fn is_opening(&self) -> bool {

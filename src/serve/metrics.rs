@@ -37,6 +37,11 @@ fn describe() {
         "Time of a tick that changed something, all of it"
     );
     describe_histogram!("tickview_stage_seconds", Unit::Seconds, "Time of a tick's stages");
+    describe_gauge!(
+        "tickview_last_tick_seconds",
+        Unit::Seconds,
+        "Time of the last tick that changed something, by part of its evaluation"
+    );
     describe_counter!("tickview_ticks_total", "Ticks that changed something");
     describe_counter!("tickview_tick_errors_total", "Ticks that failed and changed nothing");
     describe_gauge!("tickview_epoch", "Number of the committed state");
@@ -77,6 +82,9 @@ pub(super) fn record_tick(tick: &Tick, publish_us: u64, total_us: u64) {
     histogram!("tickview_tick_seconds").record(seconds(total_us));
     for &(stage, us) in tick.stages_us.iter().chain(&[("publish", publish_us)]) {
         histogram!("tickview_stage_seconds", "stage" => stage).record(seconds(us));
+    }
+    for &(part, ns) in &tick.parts_ns {
+        gauge!("tickview_last_tick_seconds", "part" => part).set(ns as f64 / 1e9);
     }
 }
 

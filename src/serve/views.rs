@@ -136,6 +136,8 @@ pub struct Tick {
     pub more: bool,
     /// Time by stage, such as `("apply", 120)`, in microseconds.
     pub stages_us: Vec<(&'static str, u64)>,
+    /// Of one of these stages, time by part, in nanoseconds; none where nobody counts it.
+    pub parts_ns: Vec<(&'static str, u64)>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -76,6 +76,37 @@ impl Cells {
         &self.terms
     }
 
+    /// Cells there are.
+    pub fn len(&self) -> usize {
+        self.buckets.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.buckets.is_empty()
+    }
+
+    /// One of what is kept, by cell.
+    pub fn kept(&self, at: usize) -> &Packed {
+        &self.kept[at]
+    }
+
+    /// The cells of a pair.
+    pub fn cells_of(&self, pair: Pair) -> impl Iterator<Item = u32> {
+        let some = |cell: u32| (cell != END).then_some(cell);
+        let first = self.first_of_pair.get(pair as usize).copied().and_then(some);
+        std::iter::successors(first, move |&cell| some(self.next_of_pair[cell as usize]))
+    }
+
+    pub fn bytes(&self) -> usize {
+        let Cells { buckets, pairs, next_of_pair, next_of_bucket, first_of_pair, first_of_bucket, .. } = self;
+        let numbers = [buckets, pairs, next_of_pair, next_of_bucket, first_of_pair, first_of_bucket];
+        numbers.iter().map(|numbers| numbers.capacity() * size_of::<u32>()).sum::<usize>()
+            + self.index.allocation_size()
+            + self.kept.iter().map(Packed::bytes).sum::<usize>()
+            + self.filled.capacity() * size_of::<u64>()
+            + (self.values.capacity() + self.touched.before.capacity()) * size_of::<Datum>()
+    }
+
     /// The aggregates of a bucket; `None` where no line was ever in it.
     pub fn values(&self, bucket: u32) -> Option<&[Datum]> {
         self.values.get(bucket as usize * self.width..(bucket as usize + 1) * self.width)

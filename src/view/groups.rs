@@ -25,6 +25,7 @@ pub struct Groups {
     width: usize,
     /// What changed since [`Self::take_changes`].
     changes: Changes,
+    taken: Changes,
 }
 
 /// What a reader has to look at again.
@@ -33,6 +34,9 @@ pub struct Changes {
     /// A group appeared or vanished.
     pub shown: bool,
     pub cells: bool,
+    /// Groups of which any cell changed, and cells that changed besides, for what is a share of the total.
+    pub groups: usize,
+    pub shares: usize,
 }
 
 #[derive(Default)]
@@ -67,6 +71,14 @@ impl Level {
         &self.parents
     }
 
+    fn bytes(&self) -> usize {
+        let datums = self.keys.capacity() + self.legs.capacity();
+        datums * size_of::<Datum>()
+            + self.parents.capacity() * size_of::<GroupId>()
+            + self.cells.capacity() * size_of::<Cell>()
+            + self.index.allocation_size()
+    }
+
     /// Whether a leg is in the group.
     pub fn is_shown(&self, group: GroupId) -> bool {
         self.legs[group as usize] > 0
@@ -79,7 +91,8 @@ impl Groups {
         let mut groups = Groups {
             levels: (0..=depth).map(|_| Level::default()).collect(),
             width,
-            changes: Changes { shown: true, cells: true },
+            taken: Changes::default(),
+            changes: Changes { shown: true, cells: true, ..Changes::default() },
         };
         groups.push(0, 0, NULL);
         groups
@@ -171,6 +184,7 @@ impl Groups {
         if held != cells {
             held.copy_from_slice(cells);
             self.changes.cells = true;
+            self.changes.groups += 1;
         }
     }
 
@@ -180,11 +194,22 @@ impl Groups {
         if *held != cell {
             *held = cell;
             self.changes.cells = true;
+            self.changes.shares += 1;
         }
     }
 
     pub fn take_changes(&mut self) -> Changes {
-        std::mem::take(&mut self.changes)
+        self.taken = std::mem::take(&mut self.changes);
+        self.taken
+    }
+
+    /// What [`Self::take_changes`] took last.
+    pub fn taken(&self) -> Changes {
+        self.taken
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.levels.iter().map(Level::bytes).sum()
     }
 
     /// Forgets which groups are shown, but neither their numbers nor their cells.

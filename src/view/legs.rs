@@ -76,6 +76,10 @@ impl LegColumns {
         self.names.is_empty()
     }
 
+    pub fn name(&self, column: usize) -> &str {
+        &self.names[column]
+    }
+
     /// The place of a column, if legs have it.
     pub fn find(&self, name: &str) -> Option<usize> {
         self.names.iter().position(|known| known == name)

@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use super::arrangement::{Arrangement, Bucket};
 use super::broadcast::Broadcasts;
 use super::cells::overflow;
+use super::cost::{Stopwatch, Touch};
 use super::fields::{Field, Fields};
 use super::groups::{GroupId, Groups};
 use super::legs::LegColumns;
@@ -46,6 +47,9 @@ pub struct Maintained {
     computed: Vec<usize>,
     /// The pairs below are read; all of them, and those to come, once the view is complete.
     read_until: Pair,
+    /// What was touched since whoever updates it cleared this, and the clock that times it.
+    pub touch: Touch,
+    pub stopwatch: Stopwatch,
 }
 
 /// What a view computes: what it shows, sorts and filters by, and what that reads.
@@ -165,8 +169,24 @@ impl Maintained {
             dirty: (0..levels).map(|_| Dirty::default()).collect(),
             computed: vec![0; levels],
             read_until: 0,
+            touch: Touch::default(),
+            stopwatch: Stopwatch::default(),
             fields,
         }
+    }
+
+    pub fn selection(&self) -> &Selection {
+        &self.selection
+    }
+
+    pub fn stages(&self) -> &[Stage] {
+        &self.stages
+    }
+
+    /// How many of the pairs are read, where it is not complete.
+    pub fn read_of(&self, base: Base) -> Option<(usize, usize)> {
+        let all = base.arrangement.slots().len();
+        (self.read_until != Pair::MAX).then_some((self.read_until as usize, all))
     }
 
     /// Computes the view from the net positions.
@@ -183,6 +203,7 @@ impl Maintained {
     ///
     /// Between [`Self::advance`] and the next one [`Self::update`] may bring it to a new epoch.
     pub fn begin(&mut self, shape: &Shape, base: Base, groups: &mut Groups) {
+        self.touch.anew = true;
         groups.hide_all();
         self.fields.forget();
         self.computed.fill(0);
@@ -291,6 +312,7 @@ impl Maintained {
             }
         }
         self.fields.turn(&mut lines, selection, base);
+        self.touch.lines = lines.len();
         if regroup {
             self.fields.forget();
         }
@@ -644,7 +666,8 @@ impl Maintained {
 
     /// Turns the aggregates of touched groups into cells; weights follow the total.
     fn finish(&mut self, shape: &Shape, groups: &mut Groups) -> Result<()> {
-        let Maintained { stages, stage_of, undefined, wanted, dirty, computed, .. } = self;
+        let began = self.stopwatch.read();
+        let Maintained { stages, stage_of, undefined, wanted, dirty, computed, touch, .. } = self;
         for stage in stages.iter_mut() {
             stage.settle(shape.part(stage.part), groups, &mut |level, group| dirty[level].add(group))?;
         }
@@ -656,6 +679,7 @@ impl Maintained {
             // A group that is new has cells to compute, whatever its aggregates.
             let known = std::mem::replace(&mut computed[level], groups.levels[level].len());
             (known..computed[level]).for_each(|group| dirty[level].add(group as GroupId));
+            touch.groups += dirty[level].groups.len();
             for &group in &dirty[level].groups {
                 for (part, outputs) in outputs.iter_mut().enumerate() {
                     let aggregates = stages[stage_of[part][level]].values(level, group);
@@ -706,6 +730,7 @@ impl Maintained {
             }
             dirty[level].clear();
         }
+        self.touch.cells = self.stopwatch.since(began);
         Ok(())
     }
 }

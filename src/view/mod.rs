@@ -1,9 +1,12 @@
 //! Views: what a client asks for, what it is shown, and how that is computed.
 
 pub mod arrangement;
+pub mod as_table;
 pub mod audit;
 pub mod broadcast;
 pub mod cells;
+pub mod cost;
+pub mod explain;
 pub mod fields;
 pub mod groups;
 pub mod kernel;

@@ -206,6 +206,14 @@ impl Packed {
         });
     }
 
+    /// Bytes of one code; 0 where all are zeros.
+    pub fn code_bytes(&self) -> usize {
+        fn of<T>(_: &[T]) -> usize {
+            size_of::<T>()
+        }
+        each_width!(&self.codes, zero _ => 0, values => of(values))
+    }
+
     pub fn bytes(&self) -> usize {
         each_width!(
             &self.codes,

@@ -10,6 +10,7 @@ use hashbrown::HashMap;
 
 use super::broadcast::{Broadcasts, Finder};
 use super::cells::overflow;
+use super::cost::{values_bytes, width};
 use super::legs::LegColumns;
 use super::pair::{Pair, Pairs};
 use super::recompute::columns_of;
@@ -209,6 +210,15 @@ impl Form {
         }
     }
 
+    /// The sums it reads.
+    pub fn places(&self) -> &[usize] {
+        match self {
+            Form::Nothing => &[],
+            Form::Sum(place) | Form::Positive(place) | Form::Negative(place) => std::slice::from_ref(place),
+            Form::Any(places) => places,
+        }
+    }
+
     /// Whether what is kept for several rows is that of their sum.
     #[inline]
     pub fn adds_up(&self) -> bool {
@@ -266,6 +276,25 @@ impl Aggregate {
     }
 }
 
+/// What a shape keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShapeSize {
+    pub functions: usize,
+    pub pairs: usize,
+    pub bytes: usize,
+}
+
+/// What an update of a shape moved.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ShapeMoved {
+    pub functions: usize,
+    /// Pairs, or rows found, of which any function moved.
+    pub pairs: usize,
+    /// Over all functions.
+    pub values: usize,
+    pub bytes: usize,
+}
+
 impl Shape {
     /// Compiles a view.
     ///
@@ -318,6 +347,37 @@ impl Shape {
 
     pub fn part(&self, at: usize) -> Pricing<'_> {
         Pricing { of: &self.parts[at], applied: &self.applied }
+    }
+
+    /// What is applied last: its functions, the pairs they are evaluated for, and the bytes of their values.
+    pub fn size(&self) -> ShapeSize {
+        let gs = &self.applied.gs;
+        let bytes =
+            |g: &G| values_bytes(&g.values) + g.moves.capacity() * size_of::<Step>() + g.dense.capacity() * 8;
+        ShapeSize { functions: gs.len(), pairs: self.applied.pairs, bytes: gs.iter().map(bytes).sum() }
+    }
+
+    /// What the last update moved, and the bytes it passed over: of each value the inputs it was computed
+    /// from, what it was, what it is, and the difference.
+    pub fn moved(&self) -> ShapeMoved {
+        let mut moved = ShapeMoved::default();
+        let mut pairs: Vec<(Option<usize>, Pair)> = Vec::new();
+        for g in &self.applied.gs {
+            let (came, passed, step) = match g.dense.is_empty() {
+                true => (g.moves.len(), g.moves.len(), size_of::<Step>()),
+                false => (g.dense.iter().filter(|&&delta| delta != 0).count(), g.dense.len(), 8),
+            };
+            moved.values += came;
+            moved.functions += usize::from(came > 0);
+            moved.bytes += passed * (8 * g.inputs.len() + 2 * width(g.values.lane()) + step);
+            pairs.extend(g.moves.iter().map(|step| (g.rows_of, step.pair)));
+            let most = g.dense.iter().enumerate().filter(|(_, delta)| **delta != 0);
+            pairs.extend(most.map(|(pair, _)| (g.rows_of, pair as Pair)));
+        }
+        pairs.sort_unstable();
+        pairs.dedup();
+        moved.pairs = pairs.len();
+        moved
     }
 
     /// Evaluates what is applied last for pairs that are new, within an epoch.
@@ -429,6 +489,13 @@ impl Pricing<'_> {
     /// What the last update changed, in the order of pairs, where [`Self::dense`] does not tell it.
     pub fn moves(&self, g: usize) -> &[Step] {
         &self.applied.gs[g].moves
+    }
+
+    /// Whether the last update moved a function for a pair.
+    pub fn is_moved(&self, g: usize, pair: Pair) -> bool {
+        let G { dense, moves, .. } = &self.applied.gs[g];
+        dense.get(pair as usize).is_some_and(|&delta| delta != 0)
+            || moves.binary_search_by_key(&pair, |step| step.pair).is_ok()
     }
 
     /// By how much the last update moved a function for a pair.

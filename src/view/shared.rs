@@ -10,6 +10,7 @@ use hashbrown::{HashMap, HashSet};
 
 use super::arrangement::{Arrangement, Coordinate};
 use super::broadcast::{BaseChanges, Broadcasts};
+use super::cost::{SharedTouch, Stopwatch, positions_passed};
 use super::legs::{Legs, World};
 use super::maintained::Base;
 use super::pair::Pairs;
@@ -46,6 +47,9 @@ pub struct Shared {
     idle: Vec<(ShapeKey, Shape)>,
     /// What row-level views look up, by reporting currency.
     lookups: HashMap<String, Lookups>,
+    /// What the last tick touched, and the clock that times it.
+    pub touch: SharedTouch,
+    pub stopwatch: Stopwatch,
 }
 
 /// What one epoch asks of the views.
@@ -71,6 +75,8 @@ impl Shared {
             shapes: HashMap::new(),
             idle: Vec::new(),
             lookups: HashMap::new(),
+            touch: SharedTouch::default(),
+            stopwatch: Stopwatch::default(),
             legs,
         })
     }
@@ -87,6 +93,8 @@ impl Shared {
         tables: &Tables,
         snapshot: &Snapshot,
     ) -> Result<Moved> {
+        self.touch = SharedTouch::default();
+        let began = self.stopwatch.read();
         let anew = delta.day_before.is_some() || self.arrangements.values().any(|known| known.overflowed);
         if anew {
             // Day quantities count today only, so every leg may be another one.
@@ -97,6 +105,9 @@ impl Shared {
             self.move_legs(delta, changes, read, tables, snapshot);
         }
         let regroup = !anew && self.commit(read);
+        self.touch.positions = self.stopwatch.since(began).less(self.touch.relations);
+        self.broadcasts.values().for_each(|relations| self.touch.count(relations));
+        let began = self.stopwatch.read();
         let mut forgotten = HashSet::new();
         for (key, shape) in &mut self.shapes {
             let relations = &self.broadcasts[&key.1.currency];
@@ -109,6 +120,7 @@ impl Shared {
         for (currency, lookups) in &mut self.lookups {
             lookups.refresh(&self.broadcasts[currency], tables, snapshot);
         }
+        self.touch.shapes = self.stopwatch.since(began);
         Ok(Moved { anew, regroup, forgotten })
     }
 
@@ -133,6 +145,27 @@ impl Shared {
     pub fn portfolios(&self) -> HashSet<Code> {
         let coordinates = &self.arrangements[&Fields::new()].coordinates;
         (0..coordinates.len() as Coordinate).map(|at| coordinates.codes(at)[0]).collect()
+    }
+
+    /// The names of the leg columns that net positions of these fields are told apart by, beside account and
+    /// instruments.
+    pub fn told_by(&self, fields: &Fields) -> Vec<&str> {
+        let columns = &self.arrangements[fields].coordinates.columns;
+        columns.iter().map(|&column| self.legs.columns.name(column)).collect()
+    }
+
+    /// All net positions, each with what it is told by; those that are always there first.
+    pub fn arrangements(&self) -> impl Iterator<Item = (Vec<&str>, &Arrangement)> {
+        let mut all: Vec<(&Fields, &Arrangement)> = self.arrangements.iter().collect();
+        all.sort_unstable_by_key(|(fields, _)| *fields);
+        all.into_iter().map(|(fields, arrangement)| (self.told_by(fields), arrangement))
+    }
+
+    /// About the bytes that the last tick passed over for all views: see [`super::cost`].
+    pub fn passed(&self) -> usize {
+        let positions: usize = self.arrangements.values().map(positions_passed).sum();
+        let shapes: usize = self.shapes.values().map(|shape| shape.moved().bytes).sum();
+        self.touch.relation_bytes + positions + shapes
     }
 
     /// Rows of all net positions, and their bytes.
@@ -256,9 +289,11 @@ impl Shared {
     }
 
     fn update_broadcasts(&mut self, changes: &BaseChanges, tables: &Tables, snapshot: &Snapshot) {
+        let began = self.stopwatch.read();
         for relations in self.broadcasts.values_mut() {
             relations.update(changes, tables, snapshot);
         }
+        self.touch.relations.add(self.stopwatch.since(began));
     }
 
     /// Brings the small relations to the snapshot, and hands the net positions the legs that changed.

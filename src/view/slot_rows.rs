@@ -51,6 +51,10 @@ impl Sums {
         self.halves.resize(self.totals.len(), [0; 2]);
     }
 
+    pub fn bytes(&self) -> usize {
+        self.totals.capacity() * size_of::<Datum>() + self.halves.capacity() * size_of::<[i64; 2]>()
+    }
+
     /// Makes sure that so many codes of so many bits can be added to every half: none where no half has room
     /// for as many, false where a total leaves 128 bits.
     fn make_room(&mut self, code_bits: u32, codes: usize) -> Option<bool> {

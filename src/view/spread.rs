@@ -103,6 +103,15 @@ impl Spread {
         &self.terms
     }
 
+    /// How what is kept comes from the sums of a row.
+    pub fn forms(&self) -> &[Form] {
+        &self.forms
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.values.iter().map(Sums::bytes).sum()
+    }
+
     /// Adds the rows of some pairs, at the prices of the epoch.
     ///
     /// # Errors

@@ -37,7 +37,7 @@ pub struct Stage {
 }
 
 /// Where the deepest level's aggregates come from.
-enum Store {
+pub enum Store {
     Cells(Cells),
     Spread(Spread),
 }
@@ -147,6 +147,30 @@ impl Stage {
             inner: nested.map(|_| Inner { relevant, guarded_terms, ..Inner::default() }),
             aggregates,
         }
+    }
+
+    /// Where the deepest level's aggregates come from.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Aggregates of a group.
+    pub fn width(&self) -> usize {
+        self.aggregates.len()
+    }
+
+    /// Inner groups, where the part nests an aggregation.
+    pub fn inner_groups(&self) -> Option<usize> {
+        self.inner.as_ref().map(|inner| inner.outer.len())
+    }
+
+    pub fn bytes(&self) -> usize {
+        let sums = self.sums.iter().map(Vec::capacity).sum::<usize>() * size_of::<Datum>();
+        let store = match &self.store {
+            Store::Cells(cells) => cells.bytes(),
+            Store::Spread(spread) => spread.bytes(),
+        };
+        sums + store + self.inner.as_ref().map_or(0, Inner::bytes)
     }
 
     /// Whether it reads the net positions anew at each change of prices.
@@ -344,6 +368,13 @@ impl Stage {
 }
 
 impl Inner {
+    fn bytes(&self) -> usize {
+        let keys = self.keys.iter().map(|key| 2 * key.capacity() + 1).sum::<usize>();
+        (keys + self.added.capacity()) * size_of::<Datum>()
+            + self.numbers.allocation_size()
+            + (self.outer.capacity() + self.guarded.capacity()) * size_of::<u32>()
+    }
+
     fn number(&mut self, outer: GroupId, key: Vec<Datum>, sums: usize) -> u32 {
         let next = self.outer.len() as u32;
         let Inner { numbers, outer: outers, keys, added, .. } = self;

@@ -58,6 +58,19 @@ impl Tree {
         &self.spec
     }
 
+    pub fn groups(&self) -> &Groups {
+        &self.groups
+    }
+
+    /// The measures shown, as places among all of the view's.
+    pub fn shown(&self) -> &[usize] {
+        &self.shown
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.groups.bytes() + self.order.capacity() * size_of::<RowId>()
+    }
+
     /// The groups, for who computes them; [`Self::settle`] follows.
     pub fn groups_mut(&mut self) -> &mut Groups {
         &mut self.groups

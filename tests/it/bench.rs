@@ -61,6 +61,11 @@ fn every_case_runs_and_its_answers_are_right() {
             assert!(line["baseline_p50_us"].is_null() && line["ratio"].is_null(), "{line}");
         }
         assert_eq!(line["events_per_s"].is_null(), case != "ingest", "{line}");
+        if case.starts_with('w') || case == "tree" {
+            assert!(number("bytes_touched") > 0.0, "{line}");
+        } else {
+            assert!(line["bytes_touched"].is_null(), "{line}");
+        }
         assert_eq!(line["clients"].is_null(), !["e2e", "fan-out"].contains(&case), "{line}");
         assert_eq!(line["load"].is_null(), case != "load", "{line}");
     }

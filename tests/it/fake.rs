@@ -195,7 +195,7 @@ impl Ticking for FakeEngine {
         let Some(on_tick) = self.on_tick else { return Ok(Tick::default()) };
         on_tick(&mut self.result, self.epoch);
         self.epoch += 1;
-        Ok(Tick { changed: true, more: false, stages_us: vec![("apply", 1)] })
+        Ok(Tick { changed: true, more: false, stages_us: vec![("apply", 1)], ..Tick::default() })
     }
 
     fn gauges(&self, _: Timestamp) -> Gauges {

@@ -68,7 +68,7 @@ impl Queries {
 }
 
 /// Rows as bytes that are equal where rows are.
-fn bytes(batches: &[RecordBatch], ordered: bool) -> Vec<Vec<u8>> {
+pub fn bytes(batches: &[RecordBatch], ordered: bool) -> Vec<Vec<u8>> {
     let Some(first) = batches.first() else { return Vec::new() };
     let fields = first.schema().fields().iter().map(|f| SortField::new(f.data_type().clone())).collect();
     let converter = RowConverter::new(fields).unwrap();

@@ -26,5 +26,6 @@ mod snapshots;
 mod tables;
 mod tick_trace;
 mod topics;
+mod view_tables;
 #[path = "../../src/bin/bench/wire.rs"]
 mod wire;

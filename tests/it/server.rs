@@ -521,6 +521,12 @@ async fn the_metrics_tell_how_far_each_topic_lags() {
         line.unwrap_or_else(|| panic!("{name} is missing from {answer}")).parse::<f64>().unwrap()
     };
     assert!(lag_s("base.price") < 60.0);
+    for part in ["tables", "relations", "positions", "shapes", "views", "sql"] {
+        let name = format!("tickview_last_tick_seconds{{part=\"{part}\"}} ");
+        let line = answer.lines().find_map(|line| line.strip_prefix(&name));
+        let seconds = line.unwrap_or_else(|| panic!("{name} is missing from {answer}")).parse::<f64>();
+        assert!((0.0..10.0).contains(&seconds.unwrap()), "{answer}");
+    }
     assert!((3_600.0..3_660.0).contains(&lag_s("base.business-date")));
     running.stop().await;
 }

@@ -30,8 +30,8 @@ pub struct Report {
     pub iterations: usize,
     /// Of what is ingested; null in other cases.
     pub events_per_s: Option<f64>,
-    /// What one tick reads and writes of the arrays it passes over: over the read bandwidth, the time that
-    /// no engine can beat. Null where the engine does not count it.
+    /// What the last tick read and wrote of the arrays it passed over, as the engine estimates it from its
+    /// counters: over the read bandwidth, a time that no engine can beat. Null where no tick is timed by itself.
     pub bytes_touched: Option<u64>,
     /// What was held against recomputation.
     pub checked: String,

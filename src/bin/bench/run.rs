@@ -158,6 +158,8 @@ impl<'a> Bench<'a> {
         for _ in iterations / 2..iterations {
             times.add(self.iterate()?);
         }
+        let touches = matches!(self.case.work, Work::Tick(_));
+        let bytes_touched = touches.then(|| self.data.engine.bytes_touched() as u64);
         let started = Instant::now();
         self.check(&mut oracle)?;
         drop(oracle);
@@ -171,6 +173,7 @@ impl<'a> Bench<'a> {
         let mut report = measured(&self.case, &self.options, self.data, &times, rss_mb);
         report.views = self.views.len();
         report.checked = self.checked();
+        report.bytes_touched = bytes_touched;
         if self.case.work == Work::Ingest {
             report.events_per_s = Some((EVENTS as f64 / (report.p50_us / 1e6)).round());
         }

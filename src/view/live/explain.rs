@@ -1,17 +1,13 @@
 //! EXPLAIN VIEW: how a view is kept and why, on what it stands, and what the last tick touched.
 
-use std::fmt::Write;
-use std::sync::Arc;
-
 use super::Live;
 use super::arrangement::{Arrangement, ArrangementId};
 use super::view::{Kept, View, Work};
-use crate::error::Result;
-use crate::plan::catalog::{Catalog, Parameters, Planner};
-use crate::plan::grouped::{GROUPED_LEG, GroupedView, grouped_leg};
 use crate::plan::live::{Measure, text as scalar_text};
-use crate::plan::part::{Applied, part};
+use crate::plan::view_exec::{KeptBy, ViewRows};
 use crate::table::snapshot::Snapshot;
+use crate::view::cost::Time;
+use crate::view::explain::line;
 
 impl Live {
     pub(super) fn explain(&self, name: &str, view: &View, snapshot: &Snapshot) -> String {
@@ -51,20 +47,14 @@ impl Live {
                 ),
             ),
         }
-        let time =
-            |ns: Option<u64>| ns.map_or("-".to_owned(), |ns| format!("{}.{:03} µs", ns / 1000, ns % 1000));
-        let (stages, finish) = (time(last.stages_ns), time(last.finish_ns));
+        let (stages, finish) = (Time(last.stages_ns), Time(last.finish_ns));
         line(&mut text, 1, format_args!("time: stages {stages}, plan around them {finish}"));
         text
     }
 
     fn kept_lines(&self, text: &mut String, name: &str, kept: &Kept) {
-        let what = match (&kept.stage, &kept.partitions) {
-            (Some(_), Some(_)) => "factored and partition, by measure",
-            (Some(_), None) => "factored",
-            _ => "partition",
-        };
-        line(text, 0, format_args!("strategy: {what}"));
+        let by_measure = if kept.stage.is_some() && kept.partitions.is_some() { ", by measure" } else { "" };
+        line(text, 0, format_args!("strategy: {}{by_measure}", strategy_of(kept)));
         for ((measure, reason), expr) in kept.measures.iter().zip(&kept.reasons).zip(&kept.texts) {
             let strategy = if matches!(measure, Measure::Merged(_)) { "partition" } else { "factored" };
             line(text, 1, format_args!("{expr}: {strategy} ({reason})"));
@@ -110,6 +100,46 @@ impl Live {
                 format_args!("partitions: {} with states, {} bytes", partitions.len(), partitions.bytes()),
             );
         }
+    }
+
+    /// Every live view as a table, at the epoch.
+    pub fn tables(&self, epoch: u64) -> impl Iterator<Item = ViewRows> {
+        self.views.iter().map(move |(name, view)| {
+            let kept_by = match &view.work {
+                Work::Whole { .. } => KeptBy { strategy: "recompute".to_owned(), sums: 0, stages: 0 },
+                Work::Kept(kept) => {
+                    let mut ids: Vec<ArrangementId> = Vec::new();
+                    let of_sums = kept.stage.iter().map(|(id, _)| *id);
+                    let of_rows = kept.partitions.iter().filter_map(|of| Some(of.rows.net.as_ref()?.0));
+                    for id in of_sums.chain(of_rows) {
+                        self.stands_on(id, &mut ids);
+                    }
+                    KeptBy {
+                        strategy: strategy_of(kept).to_owned(),
+                        sums: ids.iter().map(|&id| self.arrangement(id).kept.len()).sum(),
+                        stages: ids.len()
+                            + usize::from(kept.stage.is_some())
+                            + usize::from(kept.partitions.is_some()),
+                    }
+                }
+            };
+            let result = &view.result;
+            ViewRows::new(format!("views.{name}"), epoch, result.schema().clone(), result.rows(), kept_by)
+        })
+    }
+
+    /// An arrangement and those it stands on, each once.
+    fn stands_on(&self, id: ArrangementId, into: &mut Vec<ArrangementId>) {
+        if !into.contains(&id) {
+            into.push(id);
+            if let Some((inner, _)) = &self.arrangement(id).rows.net {
+                self.stands_on(*inner, into);
+            }
+        }
+    }
+
+    fn arrangement(&self, id: ArrangementId) -> &Arrangement {
+        self.arrangements[id].as_ref().expect("what is read stays")
     }
 
     fn depth(&self, id: ArrangementId) -> usize {
@@ -158,60 +188,10 @@ impl Live {
 /// Kept sums that are written out; a condition on both sides can make dozens.
 const KEPT_TOLD_MAX: usize = 8;
 
-fn line(text: &mut String, indent: usize, what: std::fmt::Arguments) {
-    write!(text, "\n{:1$}{what}", "", 2 * indent).expect("a text takes every line");
-}
-
-/// The compiled form of a shipped grouped view; `None` where there is none of this name.
-pub(super) fn shipped(
-    name: &str,
-    catalog: &Arc<Catalog>,
-    currency: &str,
-    snapshot: &Snapshot,
-) -> Option<Result<String>> {
-    let known = ["account_overview", "pid_carve_out", "cash_only"];
-    known.contains(&name).then(|| shipped_form(name, catalog, currency, snapshot))
-}
-
-fn shipped_form(name: &str, catalog: &Catalog, currency: &str, snapshot: &Snapshot) -> Result<String> {
-    let parameters = Parameters { currency: currency.to_owned(), exclude_cash: false };
-    let view = GroupedView::new(catalog, name);
-    let mut planner = Planner::new(&catalog.schema, 1);
-    for relation in crate::console::RELATIONS {
-        let plan = planner.logical(&catalog.bound(relation, &parameters))?;
-        planner.add_relation(relation, Arc::new(plan.schema().as_arrow().clone()));
+fn strategy_of(kept: &Kept) -> &'static str {
+    match (&kept.stage, &kept.partitions) {
+        (Some(_), Some(_)) => "factored and partition",
+        (Some(_), None) => "factored",
+        _ => "partition",
     }
-    let legs = planner.logical(&grouped_leg(catalog, &[], None))?;
-    planner.add_relation(GROUPED_LEG, Arc::new(legs.schema().as_arrow().clone()));
-    let mut text = format!("view {name}: shipped, by any group fields, in {currency}");
-    line(&mut text, 0, format_args!("strategy: factored: {} parts over net positions", view.parts.len()));
-    for (at, part_name) in view.parts.iter().enumerate() {
-        let plan = planner.logical(&view.part_by(catalog, at, &[], &parameters))?;
-        let form = {
-            let mut dictionaries = snapshot.dictionaries.write().expect("no reader panicked");
-            part(&plan, &mut dictionaries.names)?
-        };
-        let what = match (&form.net_by, &form.nested) {
-            (_, Some(_)) => "sums over inner groups",
-            (Some(_), _) => "sums over nets",
-            _ => "sums over legs",
-        };
-        let lookups: Vec<&str> =
-            form.factored.lookups.iter().map(|lookup| lookup.relation.as_str()).collect();
-        line(&mut text, 1, format_args!("{part_name}: {what}"));
-        line(
-            &mut text,
-            2,
-            format_args!("{} kept sums; applied last: {}", form.factored.kept.len(), lookups.join(", ")),
-        );
-        for ((output, _), applied) in form.outputs.iter().zip(&form.factored.aggregates) {
-            let reason = match applied {
-                Applied::Sum(products) if products.len() == 1 => "sum of products".to_owned(),
-                Applied::Sum(products) => format!("sum of {} products", products.len()),
-                Applied::Least(..) | Applied::Greatest(..) => "extreme of what is present".to_owned(),
-            };
-            line(&mut text, 2, format_args!("{output}: factored ({reason})"));
-        }
-    }
-    Ok(text)
 }

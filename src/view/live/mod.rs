@@ -35,6 +35,7 @@ use super::shared::Shared;
 use crate::datum::Datum;
 use crate::error::{Error, Kind, Result};
 use crate::limits::LIVE_VIEWS_MAX;
+use crate::plan::bind::VIEWS;
 use crate::plan::catalog::Catalog;
 use crate::plan::live::{
     Allowed, Core, Factored, Form, GROUP, Known, Measure, Program, around, around_each, core, form, ordered,
@@ -190,9 +191,7 @@ impl Live {
             }
             Statement::Explain(name) => match self.views.get(&name) {
                 Some(view) => Ok(Reply::Explained(self.explain(&name, view, snapshot))),
-                None => explain::shipped(&name, catalog, &self.currency, snapshot)
-                    .unwrap_or_else(|| Err(self.unknown(&name)))
-                    .map(Reply::Explained),
+                None => Err(self.unknown(&name)),
             },
             Statement::SetStrategy(strategy) => {
                 self.strategy = strategy;
@@ -202,6 +201,16 @@ impl Live {
                 self.currency = currency;
                 Ok(Reply::Done)
             }
+        }
+    }
+
+    /// The shipped view that a statement asks to have explained; a live view of that name is meant instead.
+    pub fn shipped_asked(&self, text: &str) -> Option<String> {
+        match parse(text) {
+            Ok(Statement::Explain(name)) if !self.views.contains_key(&name) => {
+                VIEWS.iter().any(|(shipped, ..)| *shipped == name).then_some(name)
+            }
+            _ => None,
         }
     }
 

@@ -66,8 +66,18 @@ pub struct RowView {
     total: Vec<Cell>,
     /// The last update could not compute the totals.
     broken: bool,
+    touch: RowsTouch,
     /// Readers share a view, and reading fills the page.
     page: Mutex<Page>,
+}
+
+/// What the last update of a row-level view did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RowsTouch {
+    /// All rows were found and ordered anew.
+    pub anew: bool,
+    /// Base rows of its accounts that went or came.
+    pub base_rows: usize,
 }
 
 /// Rows to be shown, before they are numbered.
@@ -123,6 +133,7 @@ impl RowView {
             sequence: Sequence::default(),
             sums: Sums::default(),
             broken: false,
+            touch: RowsTouch { anew: true, base_rows: 0 },
             page: Mutex::default(),
             plan,
             shown,
@@ -139,6 +150,24 @@ impl RowView {
         &self.spec
     }
 
+    pub fn touch(&self) -> RowsTouch {
+        self.touch
+    }
+
+    /// How many rows a reader asked for since the last epoch.
+    pub fn window(&self) -> usize {
+        self.page().asked()
+    }
+
+    /// Bytes of the rows' numbers, places and order and of the totals by instrument; their cells are none of
+    /// it, nor the columns looked up, which views of one currency share.
+    pub fn bytes(&self) -> usize {
+        self.slots.bytes()
+            + self.sequence.bytes()
+            + self.sums.bytes()
+            + self.sort_values.capacity() * size_of::<Datum>()
+    }
+
     /// Brings the view from the epoch it is at to the next, of which `delta` tells the changed rows.
     ///
     /// Cost: the changed rows, the chunks they are in, and the instruments held; where the business date or
@@ -152,6 +181,7 @@ impl RowView {
         let before = std::mem::replace(&mut self.snapshot, Arc::clone(snapshot));
         let rows = &delta.tables[self.plan.table];
         let most = rows.gone.len() + rows.come.len() > BATCH_ROWS + self.sequence.len();
+        self.touch = RowsTouch::default();
         let moved = self.depends_on.iter().any(|column| self.lookups.changed(column));
         if delta.day_before.is_some() || self.broken || moved || most {
             self.rebuild();
@@ -180,6 +210,7 @@ impl RowView {
 
     /// Finds and orders all rows anew; those that were there keep their numbers.
     fn rebuild(&mut self) {
+        self.touch.anew = true;
         let snapshot = Arc::clone(&self.snapshot);
         let dictionaries = snapshot.dictionaries.read().expect("no writer panicked");
         let table = snapshot.table(self.plan.table);
@@ -260,6 +291,7 @@ impl RowView {
                     touched.insert(schema.key.iter().map(|&column| row[column]).collect::<Vec<_>>());
                 }
             }
+            self.touch.base_rows += data.len() / width;
             let column = |column: usize| data.iter().skip(column).step_by(width).copied().collect();
             let read = self.membership.read(&self.plan, data.len() / width, &column, &self.lookups);
             self.sums.add(&self.plan, &read, weight, &self.lookups);

@@ -26,6 +26,11 @@ impl Page {
         *self = Page::default();
     }
 
+    /// How many rows a reader asked for last.
+    pub fn asked(&self) -> usize {
+        self.asked.len()
+    }
+
     pub fn ask(&mut self, rows: impl Iterator<Item = u32>) {
         self.clear();
         self.asked.extend(rows);

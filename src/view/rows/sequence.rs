@@ -25,6 +25,11 @@ impl Sequence {
         self.len
     }
 
+    pub fn bytes(&self) -> usize {
+        let block = |block: &Vec<u32>| block.capacity() * size_of::<u32>() + size_of::<Vec<u32>>();
+        self.blocks.iter().map(block).sum()
+    }
+
     /// The numbers at `from..to`, cut at the length.
     pub fn range(&self, from: usize, to: usize) -> impl Iterator<Item = u32> + '_ {
         let to = to.min(self.len);

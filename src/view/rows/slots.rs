@@ -66,6 +66,13 @@ impl Slots {
         (slots, numbers)
     }
 
+    pub fn bytes(&self) -> usize {
+        let numbers = self.keys.capacity() + self.free.capacity();
+        self.places.capacity() * size_of::<Place>()
+            + numbers * size_of::<u32>()
+            + self.index.allocation_size()
+    }
+
     pub fn find(&self, key: &[Code]) -> Option<u32> {
         self.index.find(hash(key), |&number| self.key(number) == key).copied()
     }

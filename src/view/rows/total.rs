@@ -20,6 +20,10 @@ pub struct Sums {
 }
 
 impl Sums {
+    pub fn bytes(&self) -> usize {
+        self.values.capacity() * size_of::<Datum>()
+    }
+
     /// Adds the rows that the view has, or takes them off.
     pub fn add(&mut self, plan: &RowsPlan, read: &Read, weight: Datum, lookups: &Lookups) {
         let width = plan.summed.len();
