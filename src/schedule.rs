@@ -41,6 +41,9 @@ use crate::view::tree::Tree;
 /// Views from which on they are shared out among the cores: less work than handing it over would cost.
 const VIEWS_SHARED_MIN: usize = 4;
 
+/// What it costs to net a base row, in rows of net positions that are read: a microsecond to 30 nanoseconds.
+const BASE_ROW_COST: usize = 32;
+
 /// An open view's number; never used again for another.
 pub type ViewId = u64;
 
@@ -430,14 +433,24 @@ impl Engine {
 
     /// Reads on for a view that is opening: about so many rows. Returns whether it is open.
     fn complete(&mut self, view: ViewId, rows_max: usize) -> Result<bool> {
-        let Engine { shared, views, tables, labels, .. } = self;
+        let Engine { shared, views, tables, snapshot, labels, .. } = self;
         let open = views.get_mut(&view).expect("an open view");
         let View::Grouped(grouped) = &mut open.view else { return Ok(true) };
         if grouped.state != State::Opening {
             return Ok(true);
         }
+        let net_anew = shared.read_on(&grouped.fields, rows_max.div_ceil(BASE_ROW_COST), tables, snapshot);
+        if !shared.is_read(&grouped.fields) {
+            return Ok(false);
+        }
         let (shape, base) = shared.of(&grouped.shape, &grouped.fields, tables);
         let groups = grouped.tree.groups_mut();
+        if net_anew {
+            grouped.maintained.begin(shape, base, groups);
+            if rows_max < usize::MAX {
+                return Ok(false);
+            }
+        }
         grouped.maintained.advance(shape, base, groups, rows_max)?;
         if !grouped.maintained.is_read(base) {
             return Ok(false);

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 use hashbrown::{HashSet, HashTable};
 
-use super::legs::{LegBatch, LegColumns};
+use super::legs::{LegBatch, LegColumns, Place};
 use super::packed::{Packed, append};
 use super::pair::{Pair, Pairs};
 use crate::datum::{Datum, NULL};
@@ -50,6 +50,8 @@ pub struct Arrangement {
     /// By row of these: the places of those that are not 0, a bit each.
     waiting_masks: Vec<u32>,
     pub touched: Touched,
+    /// The rows before this place are in the sums, and of these all changes.
+    pub read_until: Place,
     /// A sum left 128 bits: nothing here can be trusted until all is computed anew.
     pub overflowed: bool,
 }
@@ -235,8 +237,14 @@ impl Arrangement {
             waiting_values: Vec::new(),
             waiting_masks: Vec::new(),
             touched: Touched::default(),
+            read_until: Place::START,
             overflowed: false,
         }
+    }
+
+    /// Whether all rows are in the sums.
+    pub fn is_whole(&self) -> bool {
+        self.read_until == Place::END
     }
 
     /// The leg columns that are summed, in the order of a row's values.
@@ -270,6 +278,7 @@ impl Arrangement {
         self.waiting_values.clear();
         self.waiting_masks.clear();
         self.touched.clear();
+        self.read_until = Place::START;
         self.overflowed = false;
     }
 

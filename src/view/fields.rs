@@ -4,6 +4,8 @@
 //! account tells, and perhaps on the sign of a net. All coordinates that tell the same are one class, so
 //! that the group of a row is found by two array accesses, whatever the number of levels.
 
+use std::ops::Range;
+
 use hashbrown::{HashMap, HashSet};
 
 use super::arrangement::{Arrangement, Coordinate, Touched, from_code};
@@ -54,7 +56,10 @@ struct Memo {
 }
 
 struct Directions {
-    nets: HashMap<(PartitionId, Code), Datum>,
+    /// The nets of the pairs below are counted: all of them, once all there were are.
+    counted_until: Pair,
+    /// By account: by instrument. In many small tables, none of which takes long to grow.
+    nets: Vec<HashMap<Code, Datum>>,
     /// What the nets were before the update that is under way.
     before: HashMap<(PartitionId, Code), Datum>,
     /// The codes of SHORT, FLAT and LONG.
@@ -116,7 +121,8 @@ impl Fields {
         let directions = fields.contains(&Field::LongShort).then(|| {
             let mut dictionaries = snapshot.dictionaries.write().expect("no reader panicked");
             Directions {
-                nets: HashMap::new(),
+                counted_until: 0,
+                nets: Vec::new(),
                 before: HashMap::new(),
                 codes: ["SHORT", "FLAT", "LONG"].map(|name| dictionaries.names.intern(name).into()),
             }
@@ -140,6 +146,22 @@ impl Fields {
 
     pub fn by_direction(&self) -> bool {
         self.directions.is_some()
+    }
+
+    /// Forgets everything: all rows are read anew.
+    pub fn restart(&mut self) {
+        self.forget();
+        if let Some(directions) = &mut self.directions {
+            directions.counted_until = 0;
+            directions.nets.clear();
+            directions.before.clear();
+        }
+    }
+
+    /// The pairs below are counted, where directions are and not all are yet.
+    pub fn counted_until(&self) -> Option<Pair> {
+        let counted = self.directions.as_ref().map(|directions| directions.counted_until);
+        counted.filter(|&until| until != Pair::MAX)
     }
 
     /// Forgets where rows are: what they are grouped by may be another value now.
@@ -259,21 +281,20 @@ impl Fields {
         }
     }
 
-    /// Computes the net quantities whose signs are grouped by, if any are.
-    pub fn count_directions(&mut self, selection: &Selection, base: Base) {
+    /// Computes the net quantities whose signs are grouped by of some more pairs, if any are.
+    pub fn count_directions(&mut self, selection: &Selection, base: Base, pairs: Range<Pair>) {
         let Some(directions) = &mut self.directions else { return };
         let current = current_of(base);
-        directions.nets.clear();
-        directions.before.clear();
-        for (pair, slot) in base.arrangement.slots().iter().enumerate() {
-            let pair = pair as Pair;
+        let slots = base.arrangement.slots();
+        directions.counted_until = if pairs.end as usize == slots.len() { Pair::MAX } else { pairs.end };
+        for pair in pairs {
+            let slot = &slots[pair as usize];
             if slot.is_empty() || !selection.has_pair(pair, Side::After, base) {
                 continue;
             }
             let instrument = base.pairs.instrument(pair);
             let mut count = |row: usize| {
-                let key = (slot.accounts()[row], instrument);
-                let net: &mut Datum = directions.nets.entry(key).or_default();
+                let net = directions.net(slot.accounts()[row], instrument);
                 *net = net.wrapping_add(slot.sums()[current].get(row));
             };
             match selection.rows(slot, base) {
@@ -284,8 +305,8 @@ impl Fields {
     }
 
     /// Moves the net quantities by the lines; where a sign turns, all rows of the account and instrument
-    /// are taken along.
-    pub fn turn(&mut self, lines: &mut Lines, selection: &Selection, base: Base) {
+    /// are taken along. Of pairs that are not read yet no line remains.
+    pub fn turn(&mut self, lines: &mut Lines, selection: &Selection, base: Base, read_until: Pair) {
         let Some(directions) = &mut self.directions else { return };
         let current = current_of(base);
         directions.before.clear();
@@ -295,12 +316,14 @@ impl Fields {
                 (lines.accounts[line], base.arrangement.coordinates.pair(lines.coordinates[line]));
             touched.insert((account, pair));
             let key = (account, base.pairs.instrument(pair));
-            let net = directions.nets.entry(key).or_default();
-            directions.before.entry(key).or_insert(*net);
+            let net = directions.net(key.0, key.1);
+            let before = *net;
             *net = net.wrapping_add(lines.sides[line].weight() * lines.sum(current, line));
+            directions.before.entry(key).or_insert(before);
         }
+        lines.retain(&|coordinate| base.arrangement.coordinates.pair(coordinate) < read_until);
         let turned = |(key, before): (&(PartitionId, Code), &Datum)| {
-            (directions.nets[key].signum() != before.signum()).then_some(*key)
+            (directions.now(key.0, key.1).signum() != before.signum()).then_some(*key)
         };
         let mut turned: Vec<_> = directions.before.iter().filter_map(turned).collect();
         turned.sort_unstable();
@@ -308,7 +331,10 @@ impl Fields {
         for (account, instrument) in turned {
             let number = base.tables.instruments.find(instrument).expect("a leg's instrument is known");
             for &pair in base.pairs.grouped_by(number) {
-                if touched.contains(&(account, pair)) || !selection.has_pair(pair, Side::After, base) {
+                if pair >= read_until
+                    || touched.contains(&(account, pair))
+                    || !selection.has_pair(pair, Side::After, base)
+                {
                     continue;
                 }
                 let bucket = base.arrangement.rows_of(account, pair, &mut rows);
@@ -321,6 +347,20 @@ impl Fields {
                 }
             }
         }
+    }
+}
+
+impl Directions {
+    fn net(&mut self, account: PartitionId, instrument: Code) -> &mut Datum {
+        if self.nets.len() <= account as usize {
+            self.nets.resize_with(account as usize + 1, HashMap::new);
+        }
+        self.nets[account as usize].entry(instrument).or_default()
+    }
+
+    fn now(&self, account: PartitionId, instrument: Code) -> Datum {
+        let of_account = self.nets.get(account as usize);
+        of_account.and_then(|nets| nets.get(&instrument)).copied().unwrap_or(0)
     }
 }
 
@@ -361,7 +401,7 @@ fn code(
         Field::LongShort => {
             let directions = directions.expect("a view that groups by direction");
             let key = (account, base.pairs.instrument(pair()));
-            let now = directions.nets.get(&key).copied().unwrap_or(0);
+            let now = directions.now(key.0, key.1);
             let net = match side {
                 Side::Before => directions.before.get(&key).copied().unwrap_or(now),
                 Side::After => now,

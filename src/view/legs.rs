@@ -95,6 +95,18 @@ pub struct LegBatch<'a> {
     pub columns: &'a LegColumns,
 }
 
+/// A place among the base rows, table by table and in each account by account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    pub table: TableId,
+    pub account: PartitionId,
+}
+
+impl Place {
+    pub const START: Place = Place { table: 0, account: 0 };
+    pub const END: Place = Place { table: TableId::MAX, account: PartitionId::MAX };
+}
+
 /// What legs are evaluated against.
 #[derive(Clone, Copy)]
 pub struct World<'a> {
@@ -168,15 +180,29 @@ impl Legs {
         }
     }
 
-    /// Hands out the legs of all rows there are, those of one account one after another.
-    pub fn each(&mut self, world: World, take: &mut dyn FnMut(&LegBatch)) {
+    /// Hands out the legs of the rows from a place on, account by account, until about so many rows are read;
+    /// returns how far it came.
+    pub fn read(
+        &mut self,
+        from: Place,
+        rows_max: usize,
+        world: World,
+        take: &mut dyn FnMut(&LegBatch),
+    ) -> Place {
         let mut tables: Vec<TableId> = self.sources.iter().map(|source| source.table).collect();
         tables.sort_unstable();
         tables.dedup();
         let mut set = RowSet::default();
-        for table in tables {
-            for account in 0..world.tables.accounts.len() as PartitionId {
+        let mut rows_left = rows_max;
+        for table in tables.into_iter().filter(|&table| table >= from.table) {
+            let first = if table == from.table { from.account } else { 0 };
+            for account in first..world.tables.accounts.len() as PartitionId {
+                if rows_left == 0 {
+                    self.evaluate(table, &set, world, take);
+                    return Place { table, account };
+                }
                 let Some(rows) = world.tables.partition(table, account) else { continue };
+                rows_left = rows_left.saturating_sub(1 + rows.len());
                 for row in 0..rows.len() as Row {
                     rows.read(row, &mut set.data);
                     set.partitions.push(account);
@@ -189,6 +215,7 @@ impl Legs {
             self.evaluate(table, &set, world, take);
             set.clear();
         }
+        Place::END
     }
 
     /// The rows of a table whose legs read one of these instruments: where one changes, legs change

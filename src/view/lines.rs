@@ -77,6 +77,22 @@ impl Lines {
         self.runs.last_mut().expect("a run was begun").end += 1;
     }
 
+    /// Drops the lines whose coordinate is none of these.
+    pub fn retain(&mut self, is: &dyn Fn(Coordinate) -> bool) {
+        if self.coordinates.iter().all(|&coordinate| is(coordinate)) {
+            return;
+        }
+        let all = std::mem::take(self);
+        *self = Lines::new(all.sums.len());
+        for run in all.runs {
+            self.begin();
+            for line in run.map(|line| line as usize).filter(|&line| is(all.coordinates[line])) {
+                let sums = all.sums.iter().map(|column| column[line]);
+                self.push(all.accounts[line], all.coordinates[line], all.sides[line], sums);
+            }
+        }
+    }
+
     pub fn sum(&self, column: usize, line: usize) -> Datum {
         self.sums[column][line]
     }

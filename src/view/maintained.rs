@@ -205,7 +205,7 @@ impl Maintained {
     pub fn begin(&mut self, shape: &Shape, base: Base, groups: &mut Groups) {
         self.touch.anew = true;
         groups.hide_all();
-        self.fields.forget();
+        self.fields.restart();
         self.computed.fill(0);
         self.make_stages(shape, base);
         self.read_until = 0;
@@ -221,25 +221,20 @@ impl Maintained {
     /// # Errors
     /// As [`Self::rebuild`].
     pub fn advance(&mut self, shape: &Shape, base: Base, groups: &mut Groups, rows_max: usize) -> Result<()> {
-        let slots = base.arrangement.slots();
+        let mut rows_left = rows_max;
+        // A direction is the sign of a net over all pairs of an instrument: all are counted before one is read.
+        if let Some(counted) = self.fields.counted_until() {
+            let pairs = self.some_pairs(counted, base, &mut rows_left);
+            self.fields.count_directions(&self.selection, base, pairs);
+        }
+        let pairs = self.some_pairs(self.read_until, base, &mut rows_left);
+        self.read_until = pairs.end;
         if self.fields.by_direction() {
-            // A direction is the sign of a net over all pairs of an instrument: these are read together.
-            self.fields.count_directions(&self.selection, base);
-            let pairs = 0..slots.len() as Pair;
-            self.read_until = pairs.end;
             if self.add_rows(shape, base, groups, pairs, &|_| true, &|_| true)? == Added::Outgrown {
                 self.begin(shape, base, groups);
             }
             return Ok(());
         }
-        let mut work = 0usize;
-        let mut until = self.read_until;
-        while (until as usize) < slots.len() && work < rows_max {
-            work = work.saturating_add(PAIR_ROWS + self.selection.rows_about(&slots[until as usize]));
-            until += 1;
-        }
-        let pairs = self.read_until..until;
-        self.read_until = until;
         self.place(base, groups, pairs.clone());
         self.keep(shape, base, groups, pairs.clone())?;
         let by_lines = |stage: &Stage| stage.is_read() && !is_kept_whole(stage, shape);
@@ -265,6 +260,18 @@ impl Maintained {
             }
         }
         Ok(())
+    }
+
+    /// The next pairs that have about so many rows.
+    fn some_pairs(&self, from: Pair, base: Base, rows_left: &mut usize) -> Range<Pair> {
+        let slots = base.arrangement.slots();
+        let mut until = from;
+        while (until as usize) < slots.len() && *rows_left > 0 {
+            let rows = PAIR_ROWS + self.selection.rows_about(&slots[until as usize]);
+            *rows_left = rows_left.saturating_sub(rows);
+            until += 1;
+        }
+        from..until
     }
 
     /// Turns what was read into what is shown, at the prices of the epoch.
@@ -294,8 +301,12 @@ impl Maintained {
         let mut lines = Lines::new(base.arrangement.summed().len());
         let touched = &base.arrangement.touched;
         let selection = &self.selection;
-        let is_touched =
-            |bucket: &&Bucket| bucket.pair < self.read_until && selection.has_account(bucket.account);
+        // Directions are counted before they are read.
+        let until = self.fields.counted_until().unwrap_or(match self.fields.by_direction() {
+            true => Pair::MAX,
+            false => self.read_until,
+        });
+        let is_touched = |bucket: &&Bucket| bucket.pair < until && selection.has_account(bucket.account);
         for bucket in touched.buckets.iter().filter(is_touched) {
             let is_of = |coordinate| selection.has_coordinate(coordinate, base);
             if selection.has_pair(bucket.pair, Side::Before, base) {
@@ -311,7 +322,7 @@ impl Maintained {
                 }
             }
         }
-        self.fields.turn(&mut lines, selection, base);
+        self.fields.turn(&mut lines, selection, base, self.read_until);
         self.touch.lines = lines.len();
         if regroup {
             self.fields.forget();

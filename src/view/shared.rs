@@ -11,7 +11,7 @@ use hashbrown::{HashMap, HashSet};
 use super::arrangement::{Arrangement, Coordinate};
 use super::broadcast::{BaseChanges, Broadcasts};
 use super::cost::{SharedTouch, Stopwatch, positions_passed};
-use super::legs::{Legs, World};
+use super::legs::{LegBatch, Legs, Place, World};
 use super::maintained::Base;
 use super::pair::Pairs;
 use super::rows::lookups::{Looked, Lookups};
@@ -71,7 +71,12 @@ impl Shared {
         Ok(Shared {
             broadcasts: HashMap::from_iter([(LEGS_CURRENCY.to_owned(), broadcasts)]),
             pairs: Pairs::default(),
-            arrangements: HashMap::from_iter([(Fields::new(), Arrangement::new(&legs.columns, &[]))]),
+            arrangements: HashMap::from_iter([(Fields::new(), {
+                let mut arrangement = Arrangement::new(&legs.columns, &[]);
+                // There is no row yet.
+                arrangement.read_until = Place::END;
+                arrangement
+            })]),
             shapes: HashMap::new(),
             idle: Vec::new(),
             lookups: HashMap::new(),
@@ -193,9 +198,8 @@ impl Shared {
         snapshot: &Snapshot,
     ) -> Result<()> {
         self.need_currency(&key.1.currency, catalog, tables, snapshot)?;
-        if !self.arrangements.contains_key(fields) {
-            self.arrange(fields, tables, snapshot);
-        }
+        let columns = &self.legs.columns;
+        self.arrangements.entry(fields.clone()).or_insert_with(|| Arrangement::new(columns, fields));
         let relations = self.broadcasts.get_mut(&key.1.currency).expect("it was just made");
         if !self.shapes.contains_key(key) {
             let shape = match self.idle.iter().position(|(idle, _)| idle == key) {
@@ -405,9 +409,21 @@ impl Shared {
     ) {
         let Shared { legs, broadcasts, arrangements, pairs, .. } = self;
         let world = World { broadcasts: &broadcasts[LEGS_CURRENCY], tables, snapshot };
+        let mut read_rows = Vec::new();
         legs.evaluate(table, rows, world, &mut |batch| {
             for (fields, arrangement) in &mut *arrangements {
-                arrangement.add(batch, weight, pairs, &tables.instruments);
+                if arrangement.is_whole() {
+                    arrangement.add(batch, weight, pairs, &tables.instruments);
+                } else {
+                    // Rows that are not read yet will be as they are then.
+                    let is_read = |&&row: &&usize| {
+                        Place { table, account: batch.partitions[row] } < arrangement.read_until
+                    };
+                    read_rows.clear();
+                    read_rows.extend(batch.rows.iter().filter(is_read));
+                    let batch = LegBatch { rows: &read_rows, ..*batch };
+                    arrangement.add(&batch, weight, pairs, &tables.instruments);
+                }
                 // Of a load's many legs few wait at a time.
                 if arrangement.waiting() >= LEGS_WAITING_MAX && !read(fields) {
                     arrangement.commit_unread();
@@ -416,17 +432,42 @@ impl Shared {
         });
     }
 
-    /// Computes net positions from all rows.
+    /// Computes net positions from all rows, or forgets what was read of them so far.
     fn arrange(&mut self, fields: &Fields, tables: &Tables, snapshot: &Snapshot) {
-        let Shared { legs, broadcasts, arrangements, pairs, .. } = self;
-        let arrangement =
-            arrangements.entry(fields.clone()).or_insert_with(|| Arrangement::new(&legs.columns, fields));
+        let arrangement = self.arrangements.get_mut(fields).expect("net positions that are kept");
+        let was_whole = arrangement.is_whole();
         arrangement.clear();
+        if was_whole {
+            self.read_on(fields, usize::MAX, tables, snapshot);
+        }
+    }
+
+    /// Reads about so many base rows more for net positions that a view waits for, where they are not whole.
+    ///
+    /// Returns whether it read any.
+    pub fn read_on(
+        &mut self,
+        fields: &Fields,
+        rows_max: usize,
+        tables: &Tables,
+        snapshot: &Snapshot,
+    ) -> bool {
+        let Shared { legs, broadcasts, arrangements, pairs, .. } = self;
+        let arrangement = arrangements.get_mut(fields).expect("net positions that are kept");
+        if arrangement.is_whole() {
+            return false;
+        }
         let world = World { broadcasts: &broadcasts[LEGS_CURRENCY], tables, snapshot };
-        legs.each(world, &mut |batch| {
+        arrangement.read_until = legs.read(arrangement.read_until, rows_max, world, &mut |batch| {
             arrangement.add(batch, 1, pairs, &tables.instruments);
             arrangement.commit_unread();
         });
+        true
+    }
+
+    /// Whether all rows are in some net positions.
+    pub fn is_read(&self, fields: &Fields) -> bool {
+        self.arrangements[fields].is_whole()
     }
 
     /// Commits the net positions, with all rows whose groups may be others now among the touched.
@@ -436,7 +477,7 @@ impl Shared {
         let base = &self.broadcasts[LEGS_CURRENCY];
         let mut regroup = false;
         for (fields, arrangement) in &mut self.arrangements {
-            if !read(fields) {
+            if !read(fields) || !arrangement.is_whole() {
                 arrangement.commit_unread();
                 continue;
             }

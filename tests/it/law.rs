@@ -152,7 +152,9 @@ fn v3_a_view_opened_beside_the_ticks_is_its_recomputation() {
         short,
         spec(&["region", "account_id", "currency"]),
         spec(&["long_short"]),
+        spec(&["sector", "long_short"]),
         spec(&["account_id", "side"]),
+        spec(&["long_short", "status", "venue"]),
         ViewSpec { view: "cash_only".to_owned(), ..spec(&["account_id", "currency"]) },
     ];
     let mut oracle = Oracle::new(engine.schema(), 1);
@@ -166,8 +168,8 @@ fn v3_a_view_opened_beside_the_ticks_is_its_recomputation() {
         let now = start + (tick + 1) * 2_500_000;
         let cut = market.cut(now, 100_000).unwrap();
         engine.tick(now, cut).unwrap();
-        for _ in 0..3 {
-            opened += usize::from(engine.advance(1_000).unwrap());
+        for _ in 0..4 {
+            opened += usize::from(engine.advance(2_000).unwrap());
         }
         let all: Vec<_> = views.iter().copied().zip(&specs).collect();
         let open: Vec<_> = all.into_iter().filter(|(view, _)| engine.is_open(*view)).collect();
