@@ -32,6 +32,7 @@ use crate::view::groups::Groups;
 use crate::view::labels::Labels;
 use crate::view::live::{Live, LiveResult, Reply, World};
 use crate::view::maintained::{Maintained, order_fields};
+use crate::view::planning::{Planned, Planning};
 use crate::view::result::{Cell, Quality, ViewResult};
 use crate::view::rows::RowView;
 use crate::view::shared::{Fields, Moved, ShapeKey, Shared};
@@ -505,13 +506,31 @@ impl Engine {
         }
     }
 
+    /// What is to be compiled before a view can be opened, if anything: whoever has a thread to spare runs it
+    /// there and [`admits`](Self::admit) what comes of it, else opening the view does so.
+    pub fn planning(&self, spec: &ViewSpec) -> Option<Planning> {
+        bind(spec, &self.catalog, &self.snapshot).ok()?;
+        match kind_of(&spec.view) {
+            Kind::Grouped => {
+                let key = (spec.view.clone(), parameters(spec));
+                self.shared.planning(&key, &self.catalog, &self.dictionaries)
+            }
+            Kind::Rows => None,
+        }
+    }
+
+    /// Keeps what was compiled for the view that is opened next.
+    pub fn admit(&mut self, planned: Planned) {
+        self.shared.admit(planned);
+    }
+
     /// Opens a view that is computed beside the ticks: by [`Self::advance`], until [`Self::is_open`].
     ///
     /// # Errors
     /// As [`Self::open`].
     pub fn begin(&mut self, spec: &ViewSpec) -> Result<ViewId> {
         let shown = bind(spec, &self.catalog, &self.snapshot)?;
-        let parameters = Parameters { currency: spec.currency.clone(), exclude_cash: spec.exclude_cash };
+        let parameters = parameters(spec);
         let view = match kind_of(&spec.view) {
             Kind::Grouped => {
                 self.open_grouped(spec, parameters, shown).map(|view| View::Grouped(Box::new(view)))
@@ -679,6 +698,11 @@ impl Memory {
         let tables: usize = self.tables.iter().map(|table| table.bytes).sum();
         tables + self.positions_bytes + self.dictionaries_bytes
     }
+}
+
+/// What a view's SQL is compiled for.
+fn parameters(spec: &ViewSpec) -> Parameters {
+    Parameters { currency: spec.currency.clone(), exclude_cash: spec.exclude_cash }
 }
 
 impl Grouped {

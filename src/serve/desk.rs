@@ -4,7 +4,7 @@
 //! queues, and a socket whose queue is full is closed, its session waiting to be resumed. What comes
 //! in waits in one bounded queue, which holds back the sockets and not this thread.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,13 +18,15 @@ use super::loading::Loading;
 use super::memory::{RESUME_PERCENT, Watch};
 use super::metrics;
 use super::pace::Pace;
-use super::protocol::{ClientMessage, Reject};
+use super::protocol::{ClientMessage, Query, Reject};
 use super::session::{Frame, Outlet, Sessions, SocketId, Turn};
 use super::views::{Halted, Ticking};
 use crate::catalog::{Catalog, Status};
 use crate::clock::{self, SECOND_US, Timestamp};
 use crate::limits::{INBOX_MESSAGES_MAX, SOCKET_FRAMES_MAX};
 use crate::table::snapshot::Snapshot;
+use crate::view::planning::Planned;
+use crate::view::spec::ViewSpec;
 
 /// How often heartbeats, silent sockets and the like are looked after.
 const TEND_US: i64 = SECOND_US / 4;
@@ -49,10 +51,14 @@ pub struct Options {
     pub stop_after_ticks: Option<u64>,
 }
 
+type Received = Result<ClientMessage, Reject>;
+
 enum Message {
     Connected(SocketId, mpsc::Sender<Frame>),
-    Received(SocketId, Result<ClientMessage, Reject>),
+    Received(SocketId, Received),
     Disconnected(SocketId),
+    /// What a socket's view waits for is compiled, or was tried in vain.
+    Planned(SocketId, Option<Box<Planned>>),
     Catalog(oneshot::Sender<Catalog>),
     Snapshot(oneshot::Sender<Option<Arc<Snapshot>>>),
     ShutDown,
@@ -179,6 +185,8 @@ where
     let halted = Arc::new(ArcSwapOption::empty());
     let timer = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let desk = Desk {
+        inbox: inbox.downgrade(),
+        held: HashMap::new(),
         engine,
         options,
         memory,
@@ -209,6 +217,10 @@ fn token() -> String {
 }
 
 struct Desk<E> {
+    /// Where other threads answer it.
+    inbox: mpsc::WeakSender<Message>,
+    /// What came from sockets whose view is being compiled, in its order.
+    held: HashMap<SocketId, VecDeque<Received>>,
     engine: E,
     options: Options,
     memory: Option<Watch>,
@@ -417,12 +429,21 @@ impl<E: Ticking> Desk<E> {
                 self.sockets.queues.insert(socket, queue);
                 self.sessions.connect(socket, now);
             }
-            Message::Received(socket, message) => {
-                let (lag_ms, halted) = (self.lag_ms(now), self.halted());
-                let mut turn = turn(&mut self.engine, &mut self.sockets, now, lag_ms, halted);
-                self.sessions.receive(socket, message, &mut turn);
+            Message::Received(socket, message) => match self.held.get_mut(&socket) {
+                Some(held) => held.push_back(message),
+                None => self.receive_all(socket, VecDeque::from([message])),
+            },
+            Message::Planned(socket, planned) => {
+                let Some(mut held) = self.held.remove(&socket) else { return };
+                match planned {
+                    Some(planned) => self.engine.admit(*planned),
+                    // Opening the view says what is wrong.
+                    None => held.pop_front().into_iter().for_each(|message| self.receive(socket, message)),
+                }
+                self.receive_all(socket, held);
             }
             Message::Disconnected(socket) => {
+                self.held.remove(&socket);
                 self.sockets.queues.remove(&socket);
                 self.sessions.disconnect(socket, now);
             }
@@ -433,10 +454,39 @@ impl<E: Ticking> Desk<E> {
         }
     }
 
+    /// Takes a socket's messages up to one that asks for a view which is to be compiled first: that is done on
+    /// a thread of its own, and what came after it waits, too.
+    fn receive_all(&mut self, socket: SocketId, mut messages: VecDeque<Received>) {
+        while let Some(message) = messages.front() {
+            let planning = message.as_ref().ok().and_then(asked).and_then(|spec| self.engine.planning(&spec));
+            if let (Some(planning), Some(inbox)) = (planning, self.inbox.upgrade()) {
+                let run = move || {
+                    let planned = planning.run().ok().map(Box::new);
+                    // A desk that is gone waits for nothing.
+                    let _ = inbox.blocking_send(Message::Planned(socket, planned));
+                };
+                if std::thread::Builder::new().name("plan".to_owned()).spawn(run).is_ok() {
+                    self.held.insert(socket, messages);
+                    return;
+                }
+            }
+            let message = messages.pop_front().expect("it was just seen");
+            self.receive(socket, message);
+        }
+    }
+
+    fn receive(&mut self, socket: SocketId, message: Received) {
+        let (now, halted) = (clock::now(), self.halted());
+        let lag_ms = self.lag_ms(now);
+        let mut turn = turn(&mut self.engine, &mut self.sockets, now, lag_ms, halted);
+        self.sessions.receive(socket, message, &mut turn);
+    }
+
     /// Gives up sockets that could not take an answer; their sessions wait for them.
     fn give_up_full(&mut self) {
         for socket in std::mem::take(&mut self.sockets.full) {
             tracing::warn!(socket, "a socket's queue is full; it is closed");
+            self.held.remove(&socket);
             self.sockets.queues.remove(&socket);
             self.sessions.disconnect(socket, clock::now());
         }
@@ -446,6 +496,19 @@ impl<E: Ticking> Desk<E> {
         let now = clock::now();
         self.loading.iter_mut().for_each(Loading::end);
         self.sessions.shut_down(&mut turn(&mut self.engine, &mut self.sockets, now, 0, None));
+    }
+}
+
+/// The view that a message asks for, where it can be one.
+fn asked(message: &ClientMessage) -> Option<ViewSpec> {
+    let spec = match message {
+        ClientMessage::Open(open) => &open.spec,
+        ClientMessage::Change(change) => &change.spec,
+        _ => return None,
+    };
+    match spec.clone().query() {
+        Ok(Query::View(spec)) => Some(spec),
+        Ok(Query::Sql(_)) | Err(_) => None,
     }
 }
 

@@ -18,6 +18,7 @@ use crate::plan::bind::{GROUP_FIELDS, VIEWS, default_group_by, doc, row_doc, row
 use crate::schedule::Engine;
 use crate::table::partition::Row;
 use crate::table::snapshot::Snapshot;
+use crate::view::planning::{Planned, Planning};
 use crate::view::result::{Column, Form, ViewResult};
 use crate::view::spec::{Basis, ViewSpec};
 
@@ -84,6 +85,14 @@ impl Views for Live {
     fn open(&mut self, spec: &ViewSpec) -> Result<ViewHandle> {
         let view = self.engine.begin(spec)?;
         Ok(ViewHandle(view))
+    }
+
+    fn planning(&self, spec: &ViewSpec) -> Option<Planning> {
+        self.engine.planning(spec)
+    }
+
+    fn admit(&mut self, planned: Planned) {
+        self.engine.admit(planned);
     }
 
     fn is_open(&self, view: ViewHandle) -> bool {

@@ -8,6 +8,7 @@ use crate::dictionary::Dictionaries;
 use crate::error::{Error, Result};
 use crate::ingest::source::Progress;
 use crate::table::snapshot::Snapshot;
+use crate::view::planning::{Planned, Planning};
 use crate::view::result::ViewResult;
 use crate::view::spec::ViewSpec;
 
@@ -24,6 +25,17 @@ pub trait Views {
     /// `Invalid` with a reject code of the protocol for what the specification names and the engine
     /// lacks; nothing is open then.
     fn open(&mut self, spec: &ViewSpec) -> Result<ViewHandle>;
+
+    /// What is to be compiled before a view can be opened without holding the ticks up, if anything.
+    fn planning(&self, spec: &ViewSpec) -> Option<Planning> {
+        let _ = spec;
+        None
+    }
+
+    /// Keeps what was compiled for the view that is opened next.
+    fn admit(&mut self, planned: Planned) {
+        let _ = planned;
+    }
 
     /// Opens a view that a client wrote as SQL.
     ///

@@ -120,9 +120,9 @@ impl Broadcasts {
         let parameters = Parameters { currency: currency.to_owned(), exclude_cash: false };
         let mut planner = Planner::new(schema, 1);
         let mut all: Vec<Broadcast> = Vec::with_capacity(NAMES.len());
-        let mut dictionaries = dictionaries.write().expect("no reader panicked");
         for (name, domain) in NAMES {
             let plan = planner.logical(&catalog.bound(name, &parameters))?;
+            let mut dictionaries = dictionaries.write().expect("no reader panicked");
             let relation = relations(&plan, &mut dictionaries.names, &HashMap::new())?.remove(0);
             planner.add_relation(name, Arc::new(plan.schema().as_arrow().clone()));
             all.push(Broadcast::new(name, domain, relation, &all, schema));

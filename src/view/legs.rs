@@ -55,6 +55,7 @@ struct Work {
 }
 
 /// Where a leg's columns stand.
+#[derive(Debug, Clone)]
 pub struct LegColumns {
     names: Vec<String>,
     pub instrument: usize,

@@ -17,6 +17,7 @@ pub mod live;
 pub mod maintained;
 pub mod packed;
 pub mod pair;
+pub mod planning;
 pub mod recompute;
 pub mod result;
 pub mod rows;

@@ -316,16 +316,21 @@ impl Shape {
             let plan = planner.logical(&catalog.bound(relation, parameters))?;
             planner.add_relation(relation, Arc::new(plan.schema().as_arrow().clone()));
         }
+        let mut plans = Vec::with_capacity(view.parts.len());
+        for (at, name) in view.parts.iter().enumerate() {
+            let plan = planner.logical(&view.part(catalog, at, parameters))?;
+            planner.add_relation(name, Arc::new(plan.schema().as_arrow().clone()));
+            plans.push(plan);
+        }
+        let plan = planner.logical(&view.measures(catalog, name))?;
+        // All is planned: whoever ticks may need them, too.
         let mut dictionaries = dictionaries.write().expect("no reader panicked");
         let mut parts = Vec::with_capacity(view.parts.len());
         let mut applied = Applied::default();
-        for (at, name) in view.parts.iter().enumerate() {
-            let plan = planner.logical(&view.part(catalog, at, parameters))?;
-            let part = part(&plan, &mut dictionaries.names)?;
+        for plan in &plans {
+            let part = part(plan, &mut dictionaries.names)?;
             parts.push(Priced::new(part, &mut applied, legs, broadcasts, &catalog.schema)?);
-            planner.add_relation(name, Arc::new(plan.schema().as_arrow().clone()));
         }
-        let plan = planner.logical(&view.measures(catalog, name))?;
         let relation = relations(&plan, &mut dictionaries.names, &HashMap::new())?.remove(0);
         let columns = columns_of(&view, plan.schema().as_arrow());
         applied.compile();

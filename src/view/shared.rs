@@ -4,7 +4,7 @@
 //! It is made when a view first needs it and let go with the last one that does; the relations of legs and
 //! the net positions by pair and portfolio are always there.
 
-use std::sync::RwLock;
+use std::sync::{Arc, RwLock};
 
 use hashbrown::{HashMap, HashSet};
 
@@ -14,6 +14,7 @@ use super::cost::{SharedTouch, Stopwatch, positions_passed};
 use super::legs::{LegBatch, Legs, Place, World};
 use super::maintained::Base;
 use super::pair::Pairs;
+use super::planning::{Planned, Planning};
 use super::rows::lookups::{Looked, Lookups};
 use super::shape::Shape;
 use crate::datum::Datum;
@@ -45,6 +46,8 @@ pub struct Shared {
     shapes: HashMap<ShapeKey, Shape>,
     /// Compiled views that nobody has open, without values, the one that was closed last at the end.
     idle: Vec<(ShapeKey, Shape)>,
+    /// Relations of a currency that no view needs yet, without rows: they were compiled with a shape.
+    planned: HashMap<String, Broadcasts>,
     /// What row-level views look up, by reporting currency.
     lookups: HashMap<String, Lookups>,
     /// What the last tick touched, and the clock that times it.
@@ -79,6 +82,7 @@ impl Shared {
             })]),
             shapes: HashMap::new(),
             idle: Vec::new(),
+            planned: HashMap::new(),
             lookups: HashMap::new(),
             touch: SharedTouch::default(),
             stopwatch: Stopwatch::default(),
@@ -183,6 +187,36 @@ impl Shared {
         &self.lookups[currency]
     }
 
+    /// What is to be compiled before a view of a shape can be opened, if anything.
+    pub fn planning(
+        &self,
+        key: &ShapeKey,
+        catalog: &Arc<Catalog>,
+        dictionaries: &Arc<RwLock<Dictionaries>>,
+    ) -> Option<Planning> {
+        let is_known = self.shapes.contains_key(key) || self.idle.iter().any(|(idle, _)| idle == key);
+        (!is_known).then(|| Planning {
+            key: key.clone(),
+            catalog: Arc::clone(catalog),
+            legs: self.legs.columns.clone(),
+            dictionaries: Arc::clone(dictionaries),
+        })
+    }
+
+    /// Keeps what was compiled, for the view that is opened next.
+    pub fn admit(&mut self, Planned { key, shape, relations }: Planned) {
+        let is_known = self.shapes.contains_key(&key) || self.idle.iter().any(|(idle, _)| *idle == key);
+        if is_known {
+            return;
+        }
+        if !self.broadcasts.contains_key(&key.1.currency) {
+            self.planned.clear();
+            self.planned.insert(key.1.currency.clone(), relations);
+        }
+        self.idle.push((key, shape));
+        self.idle.drain(..self.idle.len().saturating_sub(SHAPES_IDLE_MAX));
+    }
+
     /// Makes what a grouped view reads, as of the snapshot.
     ///
     /// Cost: planning, where its shape is new; a pass over all rows, where its fields of orders are.
@@ -267,7 +301,10 @@ impl Shared {
     ) -> Result<()> {
         if !self.broadcasts.contains_key(currency) {
             let schema = &snapshot.schema;
-            let mut relations = Broadcasts::new(schema, catalog, currency, &snapshot.dictionaries)?;
+            let mut relations = match self.planned.remove(currency) {
+                Some(relations) => relations,
+                None => Broadcasts::new(schema, catalog, currency, &snapshot.dictionaries)?,
+            };
             let all = BaseChanges { whole: true, tables: vec![Reach::Whole; schema.tables.len()] };
             relations.update(&all, tables, snapshot);
             self.broadcasts.insert(currency.to_owned(), relations);

@@ -421,6 +421,45 @@ async fn what_clients_hold_of_a_market_is_its_recomputation() {
     running.stop().await;
 }
 
+/// What a socket says while a view is being compiled for it waits, and is not lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn views_in_new_currencies_open_one_after_another() {
+    let running = start(market(), Options::default()).await;
+    let mut socket = running.dial(None).await.unwrap();
+    say(&mut socket, json!({"type": "hello", "protocol": 1, "clientId": "c"})).await;
+    await_frame(&mut socket, "a welcome", |frame| matches!(frame, ServerMessage::Welcome(_))).await;
+    while !running.desk.status().ready {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let currencies = ["GBP", "USD", "JPY", "nonsense", "GBP"];
+    for (at, currency) in currencies.iter().enumerate() {
+        let spec = json!({"view": "account_overview", "groupBy": ["sector"], "currency": currency});
+        let window = json!({"from": 0, "to": 10});
+        let view = at.to_string();
+        say(
+            &mut socket,
+            json!({"type": "open", "viewId": view, "viewVersion": 1, "spec": spec, "window": window}),
+        )
+        .await;
+    }
+    say(&mut socket, json!({"type": "ping", "t": 7})).await;
+    let mut answers = Vec::new();
+    while answers.len() < currencies.len() + 1 {
+        match hear(&mut socket).await {
+            Some(ServerMessage::Opened(opened)) => answers.push(format!("opened {}", opened.view_id)),
+            Some(ServerMessage::Reject(reject)) => {
+                answers.push(format!("rejected {}", reject.view_id.unwrap_or_default()));
+            }
+            Some(ServerMessage::Heartbeat(beat)) if beat.t == 7 => answers.push("pong".to_owned()),
+            Some(_) => {}
+            None => panic!("the socket is silent after {answers:?}"),
+        }
+    }
+    answers.sort_unstable();
+    assert_eq!(answers, ["opened 0", "opened 1", "opened 2", "opened 4", "pong", "rejected 3"]);
+    running.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_recomputation_says_why_it_is_refused() {
     let running = start(FakeEngine::new(three_rows()), Options::default()).await;
