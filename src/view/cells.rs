@@ -13,7 +13,7 @@ use std::ops::Range;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
-use super::kernel::{FACTOR_BITS_MAX, HALF_BITS, Halves, bits};
+use super::kernel::{FACTOR_BITS_MAX, Halves, bits};
 use super::packed::{Codes, Packed};
 use super::pair::Pair;
 use super::shape::{Aggregate, Dense, Pricing, Term, Terms};
@@ -302,8 +302,6 @@ impl Cells {
                 halves.set(pairs.iter().map(|&pair| dense.deltas[pair as usize]));
             }
         }
-        let longest = runs.iter().map(|run| run.len()).max().unwrap_or(0);
-        let count_bits = usize::BITS - longest.leading_zeros();
         for term in terms.sums.iter().filter(is_used) {
             let column = &kept[term.kept];
             // What a code is of goes into each run's sum once.
@@ -321,11 +319,11 @@ impl Cells {
             macro_rules! add_runs {
                 ($codes:expr) => {{
                     let codes = $codes;
-                    let narrow = bits(codes) + HALF_BITS + count_bits < i64::BITS;
+                    let code_bits = bits(codes);
                     for run in runs.iter() {
                         let cells = run.start as usize..run.end as usize;
-                        let sum = match narrow && dense.bits <= FACTOR_BITS_MAX {
-                            true => Some(halves.dot(&codes[cells], run.start as usize)),
+                        let sum = match dense.bits <= FACTOR_BITS_MAX {
+                            true => halves.dot(&codes[cells], run.start as usize, code_bits),
                             false => products(&codes[cells.clone()], &pairs[cells], dense.deltas),
                         };
                         take(run, sum)?;

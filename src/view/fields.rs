@@ -73,7 +73,7 @@ pub struct Placed<'a> {
     by_account: bool,
 }
 
-impl Placed<'_> {
+impl<'a> Placed<'a> {
     /// The group of a row of an account.
     #[inline]
     pub fn group(&self, coordinate: Coordinate, account: PartitionId) -> GroupId {
@@ -81,15 +81,19 @@ impl Placed<'_> {
         self.memo.groups[self.memo.classes[coordinate as usize] as usize][place]
     }
 
-    /// Whether rows of two coordinates are in the same group where they are of the same account.
-    pub fn alike(&self, a: Coordinate, b: Coordinate) -> bool {
-        let classes = &self.memo.classes;
-        classes.get(a as usize) == classes.get(b as usize)
+    /// A coordinate for all of these, where rows of all of them are in the same group if they are of the same
+    /// account; no row has a coordinate that was never asked for.
+    pub fn alike(&self, coordinates: &[Coordinate]) -> Option<Coordinate> {
+        let class =
+            |at: Coordinate| self.memo.classes.get(at as usize).copied().filter(|&class| class != UNKNOWN);
+        let mut known = coordinates.iter().filter_map(|&at| class(at).map(|class| (at, class)));
+        let (first, of_first) = known.next()?;
+        known.all(|(_, class)| class == of_first).then_some(first)
     }
 
     /// The groups of a coordinate's rows by account, or the only one.
     #[inline]
-    pub fn groups(&self, coordinate: Coordinate) -> Result<&[GroupId], GroupId> {
+    pub fn groups(&self, coordinate: Coordinate) -> Result<&'a [GroupId], GroupId> {
         let groups = &self.memo.groups[self.memo.classes[coordinate as usize] as usize];
         if self.by_account { Ok(groups) } else { Err(groups[0]) }
     }

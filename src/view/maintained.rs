@@ -13,11 +13,12 @@ use super::broadcast::Broadcasts;
 use super::cells::overflow;
 use super::cost::{Stopwatch, Touch};
 use super::fields::{Field, Fields};
+use super::finish::Finishing;
 use super::groups::{GroupId, Groups};
 use super::legs::LegColumns;
 use super::lines::{Lines, Side};
 use super::pair::{Pair, Pairs};
-use super::recompute::{quality_of, weight};
+use super::recompute::weight;
 use super::result::Cell;
 use super::selection::{Selection, looked};
 use super::shape::{Form, MeasureOf, Pricing, Shape};
@@ -39,6 +40,7 @@ pub struct Maintained {
     /// By level: the measures that have no value there.
     undefined: Vec<Vec<usize>>,
     wanted: Wanted,
+    finishing: Finishing,
     stages: Vec<Stage>,
     /// By part: the stage that serves each level.
     stage_of: Vec<Vec<usize>>,
@@ -160,10 +162,13 @@ impl Maintained {
             measures.filter(|(_, measure)| !measure.is_defined(fields)).map(|(at, _)| at).collect()
         };
         let levels = fields.depth() + 1;
+        let wanted = Wanted::new(spec, shown, shape);
+        let Wanted { measures, outputs, aggregates } = &wanted;
         Maintained {
             selection: Selection::new(spec, shape.only.clone(), snapshot),
             undefined: (0..levels).map(undefined_at).collect(),
-            wanted: Wanted::new(spec, shown, shape),
+            finishing: Finishing::new(&shape.finish, outputs, aggregates, measures),
+            wanted,
             stages: Vec::new(),
             stage_of: vec![Vec::new(); shape.parts().count()],
             dirty: (0..levels).map(|_| Dirty::default()).collect(),
@@ -678,75 +683,60 @@ impl Maintained {
     /// Turns the aggregates of touched groups into cells; weights follow the total.
     fn finish(&mut self, shape: &Shape, groups: &mut Groups) -> Result<()> {
         let began = self.stopwatch.read();
-        let Maintained { stages, stage_of, undefined, wanted, dirty, computed, touch, .. } = self;
+        let Maintained { stages, stage_of, undefined, wanted, dirty, computed, finishing, touch, .. } = self;
         for stage in stages.iter_mut() {
             stage.settle(shape.part(stage.part), groups, &mut |level, group| dirty[level].add(group))?;
         }
-        let stages = &*stages;
-        let mut outputs: Vec<Vec<Datum>> = vec![Vec::new(); shape.parts().count()];
-        let (mut row, mut cells) = (Vec::new(), Vec::new());
-        let mut nav_moved = false;
-        for level in 0..groups.levels.len() {
+        for (level, dirty) in dirty.iter_mut().enumerate() {
             // A group that is new has cells to compute, whatever its aggregates.
             let known = std::mem::replace(&mut computed[level], groups.levels[level].len());
-            (known..computed[level]).for_each(|group| dirty[level].add(group as GroupId));
-            touch.groups += dirty[level].groups.len();
-            for &group in &dirty[level].groups {
-                for (part, outputs) in outputs.iter_mut().enumerate() {
-                    let aggregates = stages[stage_of[part][level]].values(level, group);
-                    outputs.clear();
-                    let of = shape.part(part).of.part.outputs.iter().zip(&wanted.outputs[part]);
-                    outputs.extend(of.map(|((_, scalar), &wanted)| match wanted {
-                        true => scalar.value(aggregates),
-                        false => NULL,
-                    }));
-                }
-                row.clear();
-                row.extend(shape.reads.iter().map(|&(part, output)| outputs[part][output]));
-                cells.clear();
-                cells.extend(shape.measures.iter().zip(&wanted.measures).map(
-                    |(measure, wanted)| match measure {
-                        _ if !wanted => Cell::EMPTY,
-                        MeasureOf::Plain(value) => Cell::new(value.value(&row)),
-                        MeasureOf::Graded(value, quality) => {
-                            Cell { value: value.value(&row), quality: quality_of(quality.value(&row)) }
-                        }
-                        MeasureOf::Weight(_) => Cell::EMPTY,
-                    },
-                ));
-                undefined[level].iter().for_each(|&at| cells[at] = Cell::EMPTY);
-                for (at, measure) in shape.measures.iter().enumerate() {
-                    if let MeasureOf::Weight(of) = measure
-                        && wanted.measures[at]
-                    {
-                        let nav = if level == 0 { cells[*of] } else { groups.cells(0, 0)[*of] };
-                        cells[at] = weight(cells[*of], nav);
-                        nav_moved |= level == 0 && groups.cells(0, 0)[*of] != nav;
-                    }
-                }
-                groups.set_cells(level, group, &cells);
+            (known..computed[level]).for_each(|group| dirty.add(group as GroupId));
+            touch.groups += dirty.groups.len();
+        }
+        // The total first: weights are shares of it.
+        let of_level = |(level, dirty): (usize, &Dirty)| {
+            dirty.groups.iter().map(|&group| (level, group)).collect::<Vec<_>>()
+        };
+        let moved: Vec<(usize, GroupId)> = dirty.iter().enumerate().flat_map(of_level).collect();
+        let weights = shape.measures.iter().enumerate().filter_map(|(at, measure)| match measure {
+            MeasureOf::Weight(of) if wanted.measures[at] => Some((at, *of)),
+            _ => None,
+        });
+        let weights: Vec<(usize, usize)> = weights.collect();
+        let mut nav_moved = false;
+        let values = |part: usize, level: usize, group| stages[stage_of[part][level]].values(level, group);
+        finishing.evaluate(&shape.finish, &moved, &values, &mut |level, group, cells| {
+            undefined[level].iter().for_each(|&at| cells[at] = Cell::EMPTY);
+            for &(at, of) in &weights {
+                let held = groups.cells(0, 0)[of];
+                let nav = if level == 0 { cells[of] } else { held };
+                cells[at] = weight(cells[of], nav);
+                nav_moved |= held != nav;
             }
-            if nav_moved && level > 0 {
-                for (at, measure) in shape.measures.iter().enumerate() {
-                    let MeasureOf::Weight(of) = measure else { continue };
-                    if !wanted.measures[at] {
-                        continue;
-                    }
-                    let nav = groups.cells(0, 0)[*of];
-                    for group in 0..groups.levels[level].len() as GroupId {
-                        let share = weight(groups.cells(level, group)[*of], nav);
+            groups.set_cells(level, group, cells);
+        });
+        if nav_moved {
+            for (level, dirty) in dirty.iter().enumerate().skip(1) {
+                let rest = (0..groups.levels[level].len() as GroupId).filter(|&group| !dirty.has(group));
+                for group in rest {
+                    for &(at, of) in &weights {
+                        let share = weight(groups.cells(level, group)[of], groups.cells(0, 0)[of]);
                         groups.set_cell(level, group, at, share);
                     }
                 }
             }
-            dirty[level].clear();
         }
+        dirty.iter_mut().for_each(Dirty::clear);
         self.touch.cells = self.stopwatch.since(began);
         Ok(())
     }
 }
 
 impl Dirty {
+    fn has(&self, group: GroupId) -> bool {
+        self.is_dirty.get(group as usize) == Some(&true)
+    }
+
     fn add(&mut self, group: GroupId) {
         if self.is_dirty.len() <= group as usize {
             self.is_dirty.resize(group as usize + 1, false);

@@ -8,6 +8,7 @@ pub mod cells;
 pub mod cost;
 pub mod explain;
 pub mod fields;
+pub mod finish;
 pub mod groups;
 pub mod kernel;
 pub mod labels;

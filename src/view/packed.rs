@@ -60,12 +60,7 @@ impl Step {
 
     #[inline]
     fn size(self) -> i64 {
-        match self {
-            Step::One => 1,
-            Step::Hundred => 100,
-            Step::TenThousand => 10_000,
-            Step::Million => 1_000_000,
-        }
+        Packed::STEPS[self as usize]
     }
 
     /// The code of a value, if it is a multiple. A division by a constant is a multiplication.
@@ -95,6 +90,9 @@ impl Step {
 }
 
 impl Packed {
+    /// All that a code may be to be multiplied by.
+    pub const STEPS: [i64; 4] = [1, 100, 10_000, 1_000_000];
+
     #[inline]
     pub fn len(&self) -> usize {
         each_width!(&self.codes, zero len => *len, values => values.len())
@@ -119,6 +117,12 @@ impl Packed {
     #[inline]
     pub fn step(&self) -> i64 {
         self.step.size()
+    }
+
+    /// The place of that among [`Self::STEPS`].
+    #[inline]
+    pub fn step_place(&self) -> usize {
+        self.step as usize
     }
 
     #[inline]

@@ -221,7 +221,6 @@ impl Oracle {
         let legs = grouped::grouped_leg(&catalog, &fields, spec.portfolios.as_deref());
         let grouped_leg = self.step(GROUPED_LEG, &legs)?;
         self.fields = spec.group_by.clone();
-        self.fields.sort_unstable();
         let mut levels = Vec::with_capacity(fields.len() + 1);
         for depth in 0..=fields.len() {
             let mut parts = Vec::with_capacity(view.parts.len());

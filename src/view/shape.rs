@@ -11,6 +11,7 @@ use hashbrown::HashMap;
 use super::broadcast::{Broadcasts, Finder};
 use super::cells::overflow;
 use super::cost::{values_bytes, width};
+use super::finish::Finish;
 use super::legs::LegColumns;
 use super::pair::{Pair, Pairs};
 use super::recompute::columns_of;
@@ -36,6 +37,7 @@ pub struct Shape {
     pub measures: Vec<MeasureOf>,
     /// What the measures read: a part and a place among its outputs.
     pub reads: Vec<(usize, usize)>,
+    pub finish: Finish,
     /// Which instruments' rows the view has, over the columns of `instrument`; all where there is none.
     pub only: Option<Scalar>,
 }
@@ -210,6 +212,12 @@ impl Form {
         }
     }
 
+    /// Whether what is kept for several rows is that of their sum.
+    #[inline]
+    pub fn adds_up(&self) -> bool {
+        matches!(self, Form::Nothing | Form::Sum(_))
+    }
+
     /// The sums it reads.
     pub fn places(&self) -> &[usize] {
         match self {
@@ -217,12 +225,6 @@ impl Form {
             Form::Sum(place) | Form::Positive(place) | Form::Negative(place) => std::slice::from_ref(place),
             Form::Any(places) => places,
         }
-    }
-
-    /// Whether what is kept for several rows is that of their sum.
-    #[inline]
-    pub fn adds_up(&self) -> bool {
-        matches!(self, Form::Nothing | Form::Sum(_))
     }
 
     /// What is kept for a row with these sums.
@@ -335,10 +337,11 @@ impl Shape {
         let columns = columns_of(&view, plan.schema().as_arrow());
         applied.compile();
         let reads = relation.inputs.iter().map(|input| (input.lookup.map_or(0, |at| at + 1), input.column));
-        let reads = reads.collect();
+        let reads: Vec<(usize, usize)> = reads.collect();
         let measures = measures(&view, &relation);
+        let finish = Finish::new(&parts, &measures, reads.clone());
         let only = only(&parts, legs)?;
-        Ok(Shape { view, columns, parts, applied, measures, reads, only })
+        Ok(Shape { view, columns, parts, applied, measures, reads, finish, only })
     }
 
     /// The relations that the shape looks up.

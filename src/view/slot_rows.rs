@@ -3,10 +3,15 @@
 //! Where a part nets rows that stand apart, such as those of one account in two sleeves, sums run over all
 //! rows as if each were a net, and then over the few accounts with several rows to put that right.
 
+use std::ops::Range;
+
 use super::arrangement::Slot;
 use super::fields::Placed;
 use super::groups::GroupId;
-use super::kernel::{FACTOR_BITS_MAX, HALF_BITS, bits};
+use super::kernel::{
+    ALONE_BITS_MAX, Cut, Factor, HALF_BITS, LIMB_BITS, LIMBS_MAX, Machine, Part, bits, counted_up, limbs,
+    prefetch,
+};
 use super::maintained::Base;
 use super::packed::{Codes, Packed};
 use super::pair::Pair;
@@ -14,45 +19,70 @@ use super::selection::Selection;
 use super::shape::Form;
 use crate::datum::Datum;
 use crate::plan::scalar::multiply;
+use crate::table::PartitionId;
 
 pub struct SlotRows<'a> {
     pub pair: Pair,
     slot: &'a Slot,
     /// All of the slot's rows where there is none.
     rows: Option<Vec<u32>>,
-    targets: Targets,
+    targets: Targets<'a>,
 }
 
 /// The group that each row adds to.
-enum Targets {
+enum Targets<'a> {
     One(GroupId),
+    /// By account, where the rows are all of the slot's.
+    OfAccounts(&'a [GroupId]),
+    /// By row where the rows are all of the slot's, else by chosen row.
     Each(Vec<GroupId>),
+    /// Rows of the slot whose groups go up by one with them.
+    Runs(Vec<Run>),
 }
+
+#[derive(Debug, Clone, Copy)]
+struct Run {
+    row: u32,
+    group: GroupId,
+    len: u32,
+}
+
+/// Rows in a run, on an average, from which on runs are faster than single rows.
+const RUN_ROWS_MIN: usize = 16;
 
 /// Sums by group, to which products are added in halves: two products of 64 bits are several times as fast
 /// as one of 128.
 #[derive(Default)]
 pub struct Sums {
     pub totals: Vec<Datum>,
-    /// What is not in the totals yet: a lower half, and an upper one that is times 2^31.
-    halves: Vec<[i64; 2]>,
+    /// What is not in the totals yet, by step of the codes and limb.
+    limbs: [[Limb; LIMBS_MAX]; Packed::STEPS.len()],
     /// No half is greater than this times 2^31.
     bound: u64,
 }
 
+/// Lower halves, and upper ones that are times 2^31, by group; none until they are used.
+#[derive(Default)]
+struct Limb {
+    lower: Vec<i64>,
+    upper: Vec<i64>,
+    is_used: bool,
+}
+
 impl Sums {
     pub fn new(groups: usize) -> Sums {
-        Sums { totals: vec![0; groups], halves: vec![[0; 2]; groups], bound: 0 }
+        Sums { totals: vec![0; groups], ..Sums::default() }
     }
 
     /// Makes room for so many groups, new ones with this total.
     pub fn grow(&mut self, groups: usize, total: Datum) {
         self.totals.resize(groups.max(self.totals.len()), total);
-        self.halves.resize(self.totals.len(), [0; 2]);
     }
 
     pub fn bytes(&self) -> usize {
-        self.totals.capacity() * size_of::<Datum>() + self.halves.capacity() * size_of::<[i64; 2]>()
+        let limbs = self.limbs.iter().flatten();
+        let halves: usize = limbs.map(|limb| limb.lower.capacity() + limb.upper.capacity()).sum();
+        self.totals.capacity() * size_of::<Datum>() + halves * size_of::<i64>()
     }
 
     /// Makes sure that so many codes of so many bits can be added to every half: none where no half has room
@@ -70,6 +100,16 @@ impl Sums {
         Some(true)
     }
 
+    /// The halves of a limb of codes of a step, to be added to.
+    fn limb(&mut self, step: usize, limb: usize) -> (&mut [i64], &mut [i64]) {
+        let Sums { totals, limbs, .. } = self;
+        let Limb { lower, upper, is_used } = &mut limbs[step][limb];
+        *is_used = true;
+        lower.resize(totals.len(), 0);
+        upper.resize(totals.len(), 0);
+        (lower, upper)
+    }
+
     /// Brings the halves into the totals; false where one leaves 128 bits.
     #[must_use]
     pub fn settle(&mut self) -> bool {
@@ -77,9 +117,21 @@ impl Sums {
             return true;
         }
         let mut fits = true;
-        for (total, half) in self.totals.iter_mut().zip(&mut self.halves) {
-            let [lower, upper] = std::mem::take(half);
-            fits &= add_to(total, (i128::from(upper) << HALF_BITS) + i128::from(lower));
+        for (limbs, step) in self.limbs.iter_mut().zip(Packed::STEPS) {
+            for (at, limb) in limbs.iter_mut().enumerate() {
+                if !std::mem::take(&mut limb.is_used) {
+                    continue;
+                }
+                // 20 bits of the step and 48 of the limb's place.
+                let unit = i128::from(step) << (LIMB_BITS * at as u32);
+                let halves = limb.lower.iter_mut().zip(&mut limb.upper);
+                for (total, (lower, upper)) in self.totals.iter_mut().zip(halves) {
+                    let (lower, upper) = (std::mem::take(lower), std::mem::take(upper));
+                    // 63 bits of a half, 31 of its place.
+                    let value = (i128::from(upper) << HALF_BITS) + i128::from(lower);
+                    fits &= multiply(value, unit).is_some_and(|value| add_to(total, value));
+                }
+            }
         }
         fits
     }
@@ -93,8 +145,37 @@ pub struct Net {
 }
 
 impl<'a> SlotRows<'a> {
+    /// Asks memory for where rows of some pairs begin: each stands somewhere else, so that one after another
+    /// they would be waited for. `places` are the sums that are wanted.
+    pub fn ask(pairs: &[Pair], places: &[usize], base: Base) {
+        let slots = || pairs.iter().map(|&pair| &base.arrangement.slots()[pair as usize]);
+        // Where a slot says what it has comes first; one wait is for all.
+        if slots().map(|slot| slot.len()).sum::<usize>() == 0 {
+            return;
+        }
+        for slot in slots().filter(|slot| !slot.is_empty()) {
+            prefetch(slot.accounts());
+            prefetch(slot.kinds());
+            for &place in places {
+                match slot.sums()[place].codes() {
+                    Codes::Zero(_) => {}
+                    Codes::I8(codes) => prefetch(codes),
+                    Codes::I16(codes) => prefetch(codes),
+                    Codes::I32(codes) => prefetch(codes),
+                    Codes::I64(codes) => prefetch(codes),
+                    Codes::I128(codes) => prefetch(codes),
+                }
+            }
+        }
+    }
+
     /// The rows of a pair; `None` where the view has none of them.
-    pub fn new(pair: Pair, selection: &Selection, placed: Placed, base: Base<'a>) -> Option<SlotRows<'a>> {
+    pub fn new(
+        pair: Pair,
+        selection: &Selection,
+        placed: Placed<'a>,
+        base: Base<'a>,
+    ) -> Option<SlotRows<'a>> {
         let slot: &Slot = base.arrangement.slots().get(pair as usize)?;
         if slot.is_empty() {
             return None;
@@ -104,20 +185,19 @@ impl<'a> SlotRows<'a> {
             return None;
         }
         // What a slot's coordinates tell is mostly the same for all of them: then the account decides.
-        let kinds = slot.kinds();
-        let first = kinds[slot.kind().get(rows.as_ref().map_or(0, |rows| rows[0] as usize)) as usize];
-        let targets = match (kinds.iter().all(|&kind| placed.alike(kind, first)), &rows) {
-            (true, rows) => match (placed.groups(first), rows) {
+        let targets = match (placed.alike(slot.kinds()), &rows) {
+            (Some(one), rows) => match (placed.groups(one), rows) {
                 (Err(group), _) => Targets::One(group),
-                (Ok(groups), None) => {
-                    Targets::Each(slot.accounts().iter().map(|&account| groups[account as usize]).collect())
-                }
-                (Ok(groups), Some(rows)) => {
-                    let group = |&row: &u32| groups[slot.accounts()[row as usize] as usize];
-                    Targets::Each(rows.iter().map(group).collect())
-                }
+                (Ok(groups), rows) => match (runs_of(slot.accounts(), groups, rows.as_deref()), rows) {
+                    (Some(runs), _) => Targets::Runs(runs),
+                    (None, None) => Targets::OfAccounts(groups),
+                    (None, Some(rows)) => {
+                        let group = |&row: &u32| groups[slot.accounts()[row as usize] as usize];
+                        Targets::Each(rows.iter().map(group).collect())
+                    }
+                },
             },
-            (false, rows) => {
+            (None, rows) => {
                 let group = |row: usize| placed.group(slot.coordinate(row), slot.accounts()[row]);
                 let targets: Vec<GroupId> = match rows {
                     None => (0..slot.len()).map(group).collect(),
@@ -144,7 +224,9 @@ impl<'a> SlotRows<'a> {
                 places.push(group);
                 Targets::One(0)
             }
-            Targets::Each(mut targets) => {
+            Targets::OfAccounts(_) | Targets::Each(_) | Targets::Runs(_) => {
+                let mut targets = Vec::with_capacity(self.len());
+                self.targets(&mut |group| targets.push(group));
                 let mut order = targets.clone();
                 order.sort_unstable();
                 order.dedup();
@@ -162,19 +244,34 @@ impl<'a> SlotRows<'a> {
     pub fn targets(&self, take: &mut dyn FnMut(GroupId)) {
         match &self.targets {
             Targets::One(group) => take(*group),
+            Targets::OfAccounts(groups) => {
+                self.slot.accounts().iter().for_each(|&account| take(groups[account as usize]));
+            }
             Targets::Each(targets) => targets.iter().for_each(|&target| take(target)),
+            Targets::Runs(runs) => runs.iter().flat_map(Run::groups).for_each(|group| take(group as GroupId)),
         }
     }
 
     #[inline]
     fn each(&self, mut take: impl FnMut(usize, GroupId)) {
-        let target = |at: usize| match &self.targets {
-            Targets::One(group) => *group,
-            Targets::Each(targets) => targets[at],
-        };
-        match &self.rows {
-            None => (0..self.slot.len()).for_each(|row| take(row, target(row))),
-            Some(rows) => rows.iter().enumerate().for_each(|(at, &row)| take(row as usize, target(at))),
+        match (&self.rows, &self.targets) {
+            (_, Targets::Runs(runs)) => {
+                for run in runs {
+                    run.rows().zip(run.groups()).for_each(|(row, group)| take(row, group as GroupId));
+                }
+            }
+            (_, Targets::OfAccounts(groups)) => {
+                let accounts = self.slot.accounts().iter().enumerate();
+                accounts.for_each(|(row, &account)| take(row, groups[account as usize]));
+            }
+            (None, Targets::One(group)) => (0..self.slot.len()).for_each(|row| take(row, *group)),
+            (Some(rows), Targets::One(group)) => rows.iter().for_each(|&row| take(row as usize, *group)),
+            (None, Targets::Each(targets)) => {
+                targets.iter().enumerate().for_each(|(row, &target)| take(row, target));
+            }
+            (Some(rows), Targets::Each(targets)) => {
+                rows.iter().zip(targets).for_each(|(&row, &target)| take(row as usize, target));
+            }
         }
     }
 
@@ -209,65 +306,75 @@ impl<'a> SlotRows<'a> {
     /// A group has at most one row of each coordinate here.
     #[must_use]
     pub fn add_fine(&self, form: &Form, factor: Datum, into: &mut Sums) -> bool {
-        match form {
-            Form::Sum(place) => self.add_column_fine(form, *place, factor, into, |code| code),
-            Form::Positive(place) => self.add_column_fine(form, *place, factor, into, |code| code.max(0)),
-            Form::Negative(place) => self.add_column_fine(form, *place, factor, into, |code| code.min(0)),
-            Form::Nothing | Form::Any(_) => self.add(form, factor, &mut into.totals),
-        }
-    }
-
-    fn add_column_fine(
-        &self,
-        form: &Form,
-        place: usize,
-        factor: Datum,
-        into: &mut Sums,
-        part: impl Fn(i64) -> i64 + Copy,
-    ) -> bool {
-        let column = &self.slot.sums()[place];
-        let fits = |factor: &i64| 64 - factor.unsigned_abs().leading_zeros() <= FACTOR_BITS_MAX;
-        let stepped = i64::try_from(factor).ok().and_then(|factor| factor.checked_mul(column.step()));
-        let (Some(stepped), Targets::Each(targets)) = (stepped.filter(fits), &self.targets) else {
-            return self.add(form, factor, &mut into.totals);
+        let (place, part) = match form {
+            Form::Sum(place) => (*place, Part::Whole),
+            Form::Positive(place) => (*place, Part::Positive),
+            Form::Negative(place) => (*place, Part::Negative),
+            Form::Nothing | Form::Any(_) => return self.add(form, factor, &mut into.totals),
         };
-        let added = match column.codes() {
-            Codes::Zero(_) => Some(true),
-            Codes::I8(codes) => self.add_halves(codes, targets, part, stepped, into),
-            Codes::I16(codes) => self.add_halves(codes, targets, part, stepped, into),
-            Codes::I32(codes) => self.add_halves(codes, targets, part, stepped, into),
-            Codes::I64(_) | Codes::I128(_) => None,
+        let column = &self.slot.sums()[place];
+        let halves = i64::try_from(factor).ok().and_then(Factor::new);
+        let step = column.step_place();
+        let added = match (halves, column.codes()) {
+            (_, Codes::Zero(_)) => Some(true),
+            (None, _) | (_, Codes::I128(_)) => None,
+            _ if matches!(self.targets, Targets::One(_)) => None,
+            (Some(halves), Codes::I8(codes)) => self.add_halves(codes, step, part, halves, into),
+            (Some(halves), Codes::I16(codes)) => self.add_halves(codes, step, part, halves, into),
+            (Some(halves), Codes::I32(codes)) => self.add_halves(codes, step, part, halves, into),
+            (Some(halves), Codes::I64(codes)) => self.add_halves(codes, step, part, halves, into),
         };
         added.unwrap_or_else(|| self.add(form, factor, &mut into.totals))
     }
 
+    /// None where the halves have no room for as many codes; nothing is added then.
     fn add_halves<T: Copy + Into<i64>>(
         &self,
         codes: &[T],
-        targets: &[GroupId],
-        part: impl Fn(i64) -> i64,
-        factor: i64,
+        step: usize,
+        part: Part,
+        factor: Factor,
         into: &mut Sums,
     ) -> Option<bool> {
-        match into.make_room(bits(codes), self.slot.kinds().len()) {
+        let code_bits = self.bits(codes);
+        let of_limb = if code_bits <= ALONE_BITS_MAX { code_bits } else { LIMB_BITS };
+        // A group has one row of each account where no account has several.
+        let of_group = if self.slot.several().is_empty() { 1 } else { self.slot.kinds().len() };
+        match into.make_room(of_limb, of_group) {
             Some(true) => {}
             other => return other,
         }
-        let (lower, upper) = (factor & ((1 << HALF_BITS) - 1), factor >> HALF_BITS);
-        let halves = into.halves.as_mut_slice();
-        let mut add = |code: i64, target: GroupId| {
-            let half = &mut halves[target as usize];
-            half[0] += code * lower;
-            half[1] += code * upper;
-        };
-        match &self.rows {
-            None => codes.iter().zip(targets).for_each(|(&code, &target)| add(part(code.into()), target)),
-            Some(rows) => rows
-                .iter()
-                .zip(targets)
-                .for_each(|(&row, &target)| add(part(codes[row as usize].into()), target)),
+        let machine = Machine::best();
+        for limb in 0..limbs(code_bits) {
+            let cut = Cut::new(part, limb, code_bits);
+            let (lower, upper) = into.limb(step, limb);
+            match &self.targets {
+                Targets::Runs(runs) => {
+                    for run in runs {
+                        let (lower, upper) = (&mut lower[run.groups()], &mut upper[run.groups()]);
+                        machine.add_products(&codes[run.rows()], cut, factor, lower, upper);
+                    }
+                }
+                _ => self.each(|row, target| {
+                    let target = target as usize;
+                    factor.add(codes[row].into(), cut, &mut lower[target], &mut upper[target]);
+                }),
+            }
         }
         Some(true)
+    }
+
+    /// No code of the rows has more bits.
+    fn bits<T: Copy + Into<i64>>(&self, codes: &[T]) -> u32 {
+        if size_of::<T>() <= size_of::<i16>() {
+            return i16::BITS - 1;
+        }
+        match &self.rows {
+            Some(rows) if rows.len() < codes.len() / 4 => {
+                rows.iter().fold(0, |most, &row| most.max(bits(std::slice::from_ref(&codes[row as usize]))))
+            }
+            _ => bits(codes),
+        }
     }
 
     /// Adds a factor for each row that is not 0.
@@ -322,7 +429,7 @@ impl<'a> SlotRows<'a> {
                 let sum = i128::from(sum) * i128::from(step);
                 multiply(sum, factor).is_some_and(|product| add_to(&mut into[*group as usize], product))
             }
-            (Targets::Each(_), Ok(factor)) => {
+            (_, Ok(factor)) => {
                 // 32 bits of a code and 20 of a step are 52.
                 let mut overflown = false;
                 let mut add = |row: usize, target: GroupId| {
@@ -332,12 +439,7 @@ impl<'a> SlotRows<'a> {
                     *sum = after;
                     overflown |= over;
                 };
-                match (&self.rows, &self.targets) {
-                    (None, Targets::Each(targets)) => {
-                        targets.iter().enumerate().for_each(|(row, &target)| add(row, target));
-                    }
-                    _ => self.each(add),
-                }
+                self.each(&mut add);
                 !overflown
             }
             _ => self.add_wide(|row| code(row).into(), step, factor, into),
@@ -434,6 +536,48 @@ impl<'a> SlotRows<'a> {
             multiply(more, factor).is_some_and(|product| add_to(&mut into[place(net.group)], product))
         })
     }
+}
+
+impl Run {
+    fn rows(&self) -> Range<usize> {
+        self.row as usize..(self.row + self.len) as usize
+    }
+
+    fn groups(&self) -> Range<usize> {
+        self.group as usize..(self.group + self.len) as usize
+    }
+}
+
+/// Rows as runs of accounts whose groups go up by one, as those of a load do; none where these would be short.
+///
+/// `rows` are the chosen ones, all of them where there is none.
+fn runs_of(accounts: &[PartitionId], groups: &[GroupId], rows: Option<&[u32]>) -> Option<Vec<Run>> {
+    /// Short runs that a few irregular rows may make.
+    const SHORT_MAX: usize = 4;
+    let count = rows.map_or(accounts.len(), <[u32]>::len);
+    let most = SHORT_MAX + count / RUN_ROWS_MIN;
+    // Rows with many gaps between their accounts are told by where two of them stand.
+    let account = |at: usize| accounts[rows.map_or(at, |rows| rows[at] as usize)] as usize;
+    let is_off = |at: usize| account(at).abs_diff(account(0) + at) > most;
+    if is_off(count / 2) && is_off(count / 3) {
+        return None;
+    }
+    let mut runs = Vec::new();
+    let mut at = 0;
+    while at < count {
+        if runs.len() > SHORT_MAX + at / RUN_ROWS_MIN {
+            return None;
+        }
+        let row = rows.map_or(at as u32, |rows| rows[at]);
+        let account = accounts[row as usize];
+        let group = groups[account as usize];
+        let len = rows.map_or(count - at, |rows| counted_up(&rows[at..], row));
+        let len = counted_up(&accounts[row as usize..][..len], account);
+        let len = counted_up(&groups[account as usize..][..len], group);
+        runs.push(Run { row, group, len: len as u32 });
+        at += len;
+    }
+    (runs.len() <= most).then_some(runs)
 }
 
 #[inline]

@@ -7,6 +7,7 @@
 //! Cost: a line O(terms); a price O(rows of its pair · terms that read it), on as many cores as there are.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hashbrown::HashMap;
 use rayon::prelude::*;
@@ -25,8 +26,12 @@ use crate::datum::{Datum, NULL};
 use crate::error::Result;
 use crate::plan::scalar::multiply;
 
-/// Rows of a pass below which one core is faster than two: about half a millisecond of work.
-const SHARED_ROWS_MIN: usize = 1 << 18;
+/// Products of a pass below which one core is faster than two: about a quarter of a millisecond of work.
+const SHARED_PRODUCTS_MIN: usize = 1 << 19;
+/// Pairs that a core takes at a time, so that none waits for another long.
+const PAIRS_AT_ONCE: usize = 32;
+/// Pairs whose rows are asked for ahead: those of a thousand accounts are within the core's second cache.
+const PAIRS_AHEAD: usize = 4;
 
 pub struct Spread {
     terms: Vec<Terms>,
@@ -82,6 +87,18 @@ enum By {
     Value,
     /// What the last update moved it by.
     Delta,
+}
+
+/// What is applied to the rows of pairs.
+#[derive(Clone, Copy)]
+struct Pass<'a> {
+    /// Those of which a sum may move.
+    terms: &'a [&'a Terms],
+    forms: &'a [Form],
+    told: &'a [bool],
+    priced: Pricing<'a>,
+    rows: RowsOf<'a>,
+    by: By,
 }
 
 impl Spread {
@@ -196,58 +213,50 @@ impl Spread {
     /// Applies the sums of products of some pairs to all their rows.
     fn pass(&mut self, priced: Pricing, rows: RowsOf, by: By, pairs: &[Pair]) -> Result<()> {
         let Spread { terms, forms, told, values, touched, .. } = self;
-        let (terms, forms, told) = (&terms[..], &forms[..], &told[..]);
-        let factor = |terms: &Terms, pair: Pair| match by {
-            By::Value => or_zero(priced.values(terms.g).get(pair as usize)),
-            By::Delta => priced.delta(terms.g, pair),
+        let is_moved = |terms: &&Terms| {
+            let moves = || priced.dense(terms.g).is_some() || !priced.moves(terms.g).is_empty();
+            !terms.sums.is_empty() && (by == By::Value || moves())
         };
-        let is_netted = told.contains(&false) && !forms.iter().all(Form::adds_up);
-        let RowsOf { selection, placed, base, groups, .. } = rows;
-        let apply = |sums: &mut [Sums], touched: &mut Touched, pair: Pair| -> bool {
-            let factors: Vec<Datum> = terms.iter().map(|terms| factor(terms, pair)).collect();
-            if factors.iter().zip(terms).all(|(&factor, terms)| factor == 0 || terms.sums.is_empty()) {
-                return true;
-            }
-            if !selection.has_pair(pair, Side::After, base) {
-                return true;
-            }
-            let Some(of) = SlotRows::new(pair, selection, placed, base) else { return true };
-            touched.add(&of, groups);
-            let nets = match is_netted {
-                true => of.nets(told, &|group| group, selection, placed, base),
-                false => Vec::new(),
-            };
-            let mut fits = true;
-            for (&factor, terms) in factors.iter().zip(terms).filter(|(factor, _)| **factor != 0) {
-                for term in &terms.sums {
-                    let (form, sums) = (&forms[term.kept], &mut sums[term.aggregate]);
-                    fits &= of.add_fine(form, factor, sums);
-                    fits &= of.correct(&nets, form, factor, |group| group as usize, &mut sums.totals);
-                }
-            }
-            fits
-        };
-        let slots = base.arrangement.slots();
-        let work: usize = pairs.iter().map(|&pair| slots[pair as usize].len()).sum();
-        let workers = if work < SHARED_ROWS_MIN { 1 } else { rayon::current_num_threads() };
+        let terms: Vec<&Terms> = terms.iter().filter(is_moved).collect();
+        let pass = Pass { terms: &terms, forms, told, priced, rows, by };
+        let places = pass.places();
+        let slots = rows.base.arrangement.slots();
+        let of_row = terms.iter().map(|terms| terms.sums.len()).sum::<usize>();
+        // Each slot is somewhere else in memory, so that no more are asked than tell.
+        let products = pairs.iter().scan(0, |products, &pair| {
+            *products += slots[pair as usize].len() * of_row;
+            Some(*products)
+        });
+        let is_shared = products.into_iter().any(|products| products >= SHARED_PRODUCTS_MIN);
+        let workers = if is_shared { rayon::current_num_threads() } else { 1 };
         if workers == 1 {
-            let fits = pairs.iter().all(|&pair| apply(values, touched, pair));
+            let mut factors = Vec::new();
+            let fits = pass.apply_all(pairs, &places, &mut factors, values, touched);
             let fits = fits && values.iter_mut().all(Sums::settle);
             return if fits { Ok(()) } else { Err(overflow()) };
         }
         // Sums are of integers, so that they come out the same however the pairs are shared out.
-        let used = |at: usize| terms.iter().any(|terms| terms.sums.iter().any(|term| term.aggregate == at));
-        let used: Vec<bool> = (0..values.len()).map(used).collect();
-        let sum = |pairs: &[Pair]| {
-            let room = |&used: &bool| Sums::new(if used { groups } else { 0 });
-            let (mut sums, mut touched): (Vec<Sums>, _) =
-                (used.iter().map(room).collect(), Touched::default());
-            let fits = pairs.iter().all(|&pair| apply(&mut sums, &mut touched, pair))
-                && sums.iter_mut().all(Sums::settle);
+        let mut is_used = vec![false; values.len()];
+        terms.iter().flat_map(|terms| &terms.sums).for_each(|term| is_used[term.aggregate] = true);
+        let next = AtomicUsize::new(0);
+        let work = |_| {
+            let room = |&used: &bool| Sums::new(if used { rows.groups } else { 0 });
+            let mut sums: Vec<Sums> = is_used.iter().map(room).collect();
+            let (mut touched, mut factors) = (Touched::default(), Vec::new());
+            let mut fits = true;
+            loop {
+                let start = next.fetch_add(PAIRS_AT_ONCE, Ordering::Relaxed);
+                if !fits || start >= pairs.len() {
+                    break;
+                }
+                let pairs = &pairs[start..pairs.len().min(start + PAIRS_AT_ONCE)];
+                fits = pass.apply_all(pairs, &places, &mut factors, &mut sums, &mut touched);
+            }
+            let fits = fits && sums.iter_mut().all(Sums::settle);
             (sums, touched, fits)
         };
         let parts: Vec<(Vec<Sums>, Touched, bool)> =
-            pairs.par_chunks(pairs.len().div_ceil(workers)).map(sum).collect();
+            (0..workers).into_par_iter().with_max_len(1).map(work).collect();
         for (sums, of, fits) in parts {
             if !fits {
                 return Err(overflow());
@@ -391,7 +400,7 @@ impl Spread {
         }
     }
 
-    /// Hands out the groups whose aggregates may have moved, and what these are.
+    /// Hands out the groups whose aggregates may have moved, each once, and what these are.
     pub fn settle(&mut self, take: &mut dyn FnMut(GroupId, &[Datum])) {
         let Touched { all, mut groups } = std::mem::take(&mut self.touched);
         if all {
@@ -412,6 +421,73 @@ impl Spread {
         for (values, aggregate) in self.values.iter_mut().zip(&self.aggregates) {
             values.grow(groups, aggregate.empty());
         }
+    }
+}
+
+impl Pass<'_> {
+    /// The sums that it reads.
+    fn places(&self) -> Vec<usize> {
+        let kept = self.terms.iter().flat_map(|terms| &terms.sums).map(|term| term.kept);
+        let mut places: Vec<usize> = kept.flat_map(|kept| self.forms[kept].places()).copied().collect();
+        places.sort_unstable();
+        places.dedup();
+        places
+    }
+
+    /// Applies the sums of products of pairs to their rows, which read these sums; false where one left 128 bits.
+    fn apply_all(
+        &self,
+        pairs: &[Pair],
+        places: &[usize],
+        factors: &mut Vec<Datum>,
+        sums: &mut [Sums],
+        touched: &mut Touched,
+    ) -> bool {
+        let mut chunks = pairs.chunks(PAIRS_AHEAD).peekable();
+        if let Some(first) = chunks.peek() {
+            SlotRows::ask(first, places, self.rows.base);
+        }
+        while let Some(pairs) = chunks.next() {
+            if let Some(next) = chunks.peek() {
+                SlotRows::ask(next, places, self.rows.base);
+            }
+            if !pairs.iter().all(|&pair| self.apply(pair, factors, sums, touched)) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Applies the sums of products of a pair to its rows; false where a sum left 128 bits.
+    ///
+    /// `factors` is room that is used again.
+    fn apply(&self, pair: Pair, factors: &mut Vec<Datum>, sums: &mut [Sums], touched: &mut Touched) -> bool {
+        let Pass { terms, forms, told, priced, rows, by } = *self;
+        let RowsOf { selection, placed, base, groups, .. } = rows;
+        factors.clear();
+        factors.extend(terms.iter().map(|terms| match by {
+            By::Value => or_zero(priced.values(terms.g).get(pair as usize)),
+            By::Delta => priced.delta(terms.g, pair),
+        }));
+        if factors.iter().all(|&factor| factor == 0) || !selection.has_pair(pair, Side::After, base) {
+            return true;
+        }
+        let Some(of) = SlotRows::new(pair, selection, placed, base) else { return true };
+        touched.add(&of, groups);
+        let is_netted = told.contains(&false) && !forms.iter().all(Form::adds_up);
+        let nets = match is_netted {
+            true => of.nets(told, &|group| group, selection, placed, base),
+            false => Vec::new(),
+        };
+        let mut fits = true;
+        for (&factor, terms) in factors.iter().zip(terms).filter(|(factor, _)| **factor != 0) {
+            for term in &terms.sums {
+                let (form, sums) = (&forms[term.kept], &mut sums[term.aggregate]);
+                fits &= of.add_fine(form, factor, sums);
+                fits &= of.correct(&nets, form, factor, |group| group as usize, &mut sums.totals);
+            }
+        }
+        fits
     }
 }
 

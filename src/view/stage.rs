@@ -96,6 +96,14 @@ pub struct PartLines<'a> {
     pub inner_keys: &'a [Vec<Datum>],
 }
 
+/// Groups whose aggregates moved, in the order they did, each once, and what these were before.
+#[derive(Default)]
+struct Moved {
+    groups: Vec<GroupId>,
+    /// Group after group, one an aggregate.
+    before: Vec<Datum>,
+}
+
 /// Whether aggregates move with each line, or are computed once all lines are there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sums {
@@ -282,8 +290,7 @@ impl Stage {
             let empty = self.aggregates.iter().map(Aggregate::empty);
             (sums.len() / width.max(1)..groups.levels[level].len()).for_each(|_| sums.extend(empty.clone()));
         }
-        // What each group was before, in the order it was first moved.
-        let mut moved: Vec<(GroupId, Vec<Datum>)> = Vec::new();
+        let mut moved = Moved::default();
         let deepest = self.sums.last_mut().expect("a stage serves a level");
         match (&mut self.store, &mut self.inner, &priced.of.part.nested) {
             (Store::Cells(cells), Some(inner), Some(nested)) => {
@@ -291,19 +298,19 @@ impl Stage {
             }
             (Store::Cells(cells), ..) => cells.settle(priced, &mut |group, before, after| {
                 deepest[group as usize * width..][..width].copy_from_slice(after);
-                moved.push((group, before.to_vec()));
+                moved.push(group, before);
             }),
             (Store::Spread(spread), ..) => spread.settle(&mut |group, after| {
                 let held = &mut deepest[group as usize * width..][..width];
                 if held != after {
-                    moved.push((group, held.to_vec()));
+                    moved.push(group, held);
                     held.copy_from_slice(after);
                 }
             }),
         }
         for at in (0..self.sums.len()).rev() {
             let level = self.levels.start + at;
-            moved.iter().for_each(|(group, _)| touched(level, *group));
+            moved.groups.iter().for_each(|&group| touched(level, group));
             if at > 0 {
                 moved = self.roll_up(at, &groups.levels[level], moved)?;
             }
@@ -312,21 +319,19 @@ impl Stage {
     }
 
     /// Brings what moved at one level into the level above; returns the groups there with what they were.
-    fn roll_up(
-        &mut self,
-        at: usize,
-        level: &super::groups::Level,
-        moved: Vec<(GroupId, Vec<Datum>)>,
-    ) -> Result<Vec<(GroupId, Vec<Datum>)>> {
+    fn roll_up(&mut self, at: usize, level: &super::groups::Level, moved: Moved) -> Result<Moved> {
         let width = self.aggregates.len();
         let (above, below) = self.sums.split_at_mut(at);
         let (above, below) = (&mut above[at - 1], &below[0]);
-        let mut parents: HashMap<GroupId, Vec<Datum>> = HashMap::new();
+        let mut parents = Moved::default();
+        let mut is_known = vec![false; above.len() / width.max(1)];
         let mut rescan: HashSet<(GroupId, usize)> = HashSet::new();
-        for (group, before) in moved {
+        for (group, before) in moved.rows(width) {
             let parent = level.parent(group);
             let values = &mut above[parent as usize * width..][..width];
-            parents.entry(parent).or_insert_with(|| values.to_vec());
+            if !std::mem::replace(&mut is_known[parent as usize], true) {
+                parents.push(parent, values);
+            }
             let after = &below[group as usize * width..][..width];
             for (aggregate, kind) in self.aggregates.iter().enumerate() {
                 let (before, after) = (before[aggregate], after[aggregate]);
@@ -354,16 +359,31 @@ impl Stage {
                 .map(|(group, _)| below[group * width + aggregate])
                 .fold(NULL, |a, b| kind.better(a, b));
         }
-        let mut parents: Vec<_> = parents.into_iter().collect();
-        parents.sort_unstable_by_key(|(parent, _)| *parent);
-        parents.retain(|(parent, before)| above[*parent as usize * width..][..width] != **before);
-        Ok(parents)
+        let mut kept = Moved::default();
+        for (parent, before) in parents.rows(width) {
+            if above[parent as usize * width..][..width] != *before {
+                kept.push(parent, before);
+            }
+        }
+        Ok(kept)
     }
 
     /// The aggregates of a group of a level that the stage serves.
     pub fn values(&self, level: usize, group: GroupId) -> &[Datum] {
         let width = self.aggregates.len();
         &self.sums[level - self.levels.start][group as usize * width..][..width]
+    }
+}
+
+impl Moved {
+    fn push(&mut self, group: GroupId, before: &[Datum]) {
+        self.groups.push(group);
+        self.before.extend_from_slice(before);
+    }
+
+    /// The groups with what they were, one of so many aggregates.
+    fn rows(&self, width: usize) -> impl Iterator<Item = (GroupId, &[Datum])> {
+        self.groups.iter().copied().zip(self.before.chunks_exact(width.max(1)))
     }
 }
 
@@ -393,7 +413,7 @@ impl Inner {
         priced: Pricing,
         nested: &Nested,
         sums: &mut [Datum],
-        moved: &mut Vec<(GroupId, Vec<Datum>)>,
+        moved: &mut Moved,
     ) -> Result<()> {
         let width = nested.sums.len();
         let mut buckets: Vec<u32> = Vec::new();
@@ -439,7 +459,7 @@ impl Inner {
             let group = self.outer[bucket as usize];
             let values = &mut sums[group as usize * width..][..width];
             if seen.insert(group) {
-                moved.push((group, values.to_vec()));
+                moved.push(group, values);
             }
             let added = &mut self.added[bucket as usize * width..][..width];
             for ((sum, added), new) in values.iter_mut().zip(added).zip(&new) {

@@ -1,7 +1,9 @@
 //! Columns as narrow as their values, and exact sums of products over them.
 
 use proptest::prelude::*;
-use tickview::view::kernel::{FACTOR_BITS_MAX, HALF_BITS, Halves, bits};
+use tickview::view::kernel::{
+    Cut, FACTOR_BITS_MAX, Factor, HALF_BITS, Halves, LIMB_BITS, Machine, Part, bits, counted_up, limbs,
+};
 use tickview::view::packed::Packed;
 
 /// Values as sums have them: nothing, counts, lots, cents, and now and then one of any width.
@@ -69,18 +71,14 @@ proptest! {
 
     #[test]
     fn sums_of_products_are_exact(
-        codes in prop::collection::vec(any::<i32>(), 0..200),
-        narrowed in 0u32..32,
+        codes in prop::collection::vec(any::<i64>(), 0..200),
+        code_bits in 0u32..56,
         factor_bits in 0..=FACTOR_BITS_MAX,
         seeds in prop::collection::vec(any::<i64>(), 200),
         from in 0usize..64,
     ) {
-        // As many bits as a run of this length leaves room for.
-        let count_bits = usize::BITS - codes.len().leading_zeros();
-        let room = i64::BITS - 1 - HALF_BITS - count_bits;
-        let shift = narrowed.max(31u32.saturating_sub(room));
-        let codes: Vec<i32> = codes.into_iter().map(|code| code >> shift).collect();
-        prop_assert!(bits(&codes) <= room);
+        let codes: Vec<i64> = codes.iter().map(|code| code >> (i64::BITS - 1 - code_bits)).collect();
+        prop_assert!(bits(&codes) <= code_bits);
         let factors: Vec<i64> =
             seeds.iter().map(|seed| seed >> (i64::BITS - 1 - factor_bits)).collect();
         let from = from.min(factors.len() - codes.len());
@@ -91,20 +89,70 @@ proptest! {
             .zip(&factors[from..])
             .map(|(&code, &factor)| i128::from(code) * i128::from(factor))
             .sum();
-        prop_assert_eq!(halves.dot(&codes, from), expected);
+        prop_assert_eq!(halves.dot(&codes, from, bits(&codes)), Some(expected));
+    }
+
+    /// Codes of every length and sign, cut into limbs, by every loop that the machine runs.
+    #[test]
+    fn products_are_the_same_on_every_machine(
+        codes in prop::collection::vec((any::<i64>(), 0u32..64), 1..150),
+        longest in 0u32..64,
+        factor in any::<i64>(),
+        factor_bits in 0..=FACTOR_BITS_MAX,
+        part in prop_oneof![Just(Part::Whole), Just(Part::Positive), Just(Part::Negative)],
+    ) {
+        let codes: Vec<i64> =
+            codes.iter().map(|(code, shift)| code >> (i64::BITS - 1 - longest.min(*shift))).collect();
+        let factor = factor >> (i64::BITS - 1 - factor_bits);
+        let of = |code: i64| match part {
+            Part::Whole => code,
+            Part::Positive => code.max(0),
+            Part::Negative => code.min(0),
+        };
+        let expected: Vec<i128> =
+            codes.iter().map(|&code| i128::from(of(code)) * i128::from(factor)).collect();
+        let halves = Factor::new(factor).expect("a factor of few bits has halves");
+        for machine in Machine::all() {
+            let mut sums = vec![0i128; codes.len()];
+            for limb in 0..limbs(bits(&codes)) {
+                let (mut lower, mut upper) = (vec![0; codes.len()], vec![0; codes.len()]);
+                let cut = Cut::new(part, limb, bits(&codes));
+                machine.add_products(&codes, cut, halves, &mut lower, &mut upper);
+                for ((sum, lower), upper) in sums.iter_mut().zip(lower).zip(upper) {
+                    let of_limb = i128::from(lower) + (i128::from(upper) << HALF_BITS);
+                    *sum += of_limb << (LIMB_BITS * limb as u32);
+                }
+            }
+            prop_assert_eq!(&sums, &expected, "{:?}", machine);
+        }
+    }
+
+    #[test]
+    fn numbers_are_counted_up_to_the_first_that_is_another(
+        from in any::<u32>(),
+        good in 0usize..300,
+        rest in prop::collection::vec(any::<u32>(), 0..80),
+    ) {
+        let up = |at: usize| from.wrapping_add(at as u32);
+        let numbers: Vec<u32> = (0..good).map(up).chain(rest).collect();
+        let expected = numbers.iter().enumerate().take_while(|&(at, &number)| number == up(at)).count();
+        prop_assert_eq!(counted_up(&numbers, from), expected);
     }
 }
 
 #[test]
 fn the_greatest_codes_and_factors_add_up() {
     let most = (1i64 << FACTOR_BITS_MAX) - 1;
-    for factor in [most, -most, 1 << HALF_BITS, -1] {
-        for (code, count) in [((1 << 21) - 1, 1_023), (-(1 << 21), 1_023), (i32::from(i16::MIN), 65_535)] {
+    for factor in [most, -most, 1 << HALF_BITS, -(1 << HALF_BITS), i64::from(i32::MIN), -1] {
+        let many =
+            [((1 << 21) - 1, 1_023), (-(1 << 26), 257), (i32::MIN, 300), (i32::from(i16::MIN), 65_535)];
+        for (code, count) in many {
             let codes = vec![code; count];
             let mut halves = Halves::default();
             halves.set(std::iter::repeat_n(factor, count));
             let expected = i128::from(code) * i128::from(factor) * count as i128;
-            assert_eq!(halves.dot(&codes, 0), expected, "{count} times {code} of {factor}");
+            let sum = halves.dot(&codes, 0, bits(&codes));
+            assert_eq!(sum, Some(expected), "{count} times {code} of {factor}");
         }
     }
 }

@@ -23,6 +23,7 @@ mod server;
 mod session;
 mod slt;
 mod snapshots;
+mod spread;
 mod tables;
 mod tick_trace;
 mod topics;
