@@ -17,3 +17,7 @@ mod law;
 mod live;
 #[path = "../it/rows.rs"]
 mod rows;
+
+// It is an example so that cargo builds it where it is asked for alone; it is run as a test.
+#[cfg(not(test))]
+fn main() {}
