@@ -28,6 +28,14 @@ impl Changes {
         Changes { table: table.id, width: table.columns.len(), data: Vec::new(), ops: Vec::new() }
     }
 
+    /// Forgets all records but keeps the memory of so many, for those to come.
+    pub fn clear(&mut self, records_max: usize) {
+        self.data.clear();
+        self.data.shrink_to(records_max * self.width);
+        self.ops.clear();
+        self.ops.shrink_to(records_max);
+    }
+
     /// Makes room for so many more records.
     pub fn reserve(&mut self, records: usize) {
         self.data.reserve(records * self.width);

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 
 use crate::clock::Timestamp;
 use crate::datum::{Datum, NULL};
+use crate::delta::Changes;
 use crate::dictionary::{Code, Dictionaries, Dictionary};
 use crate::error::Result;
 use crate::ingest::quarantine::Quarantine;
@@ -55,6 +56,7 @@ pub struct Engine {
     tables: Tables,
     snapshot: Arc<Snapshot>,
     quarantine: Quarantine,
+    spent: Vec<Changes>,
     /// What all views stand on.
     shared: Shared,
     labels: Arc<Labels>,
@@ -140,6 +142,7 @@ impl Engine {
             tables,
             snapshot,
             quarantine: Quarantine::default(),
+            spent: Vec::new(),
             views: HashMap::new(),
             views_opened: 0,
             live: Live::default(),
@@ -187,6 +190,7 @@ impl Engine {
             snapshot.tables.clear();
         }
         let delta = self.tables.apply(&cut.changes);
+        self.spent = cut.changes;
         let changed = delta.day_before.is_some() || delta.tables.iter().any(|table| !table.is_empty());
         if !changed && !set_aside && now < self.stale_at {
             if let Some(snapshot) = Arc::get_mut(&mut self.snapshot) {
@@ -215,6 +219,11 @@ impl Engine {
         let maintained = self.maintain(&delta, &changes);
         self.tables.recycle(delta);
         maintained.map(|()| true)
+    }
+
+    /// The records of the last cut, which are in the tables: their source may write over them.
+    pub fn take_spent(&mut self) -> Vec<Changes> {
+        std::mem::take(&mut self.spent)
     }
 
     /// What the small relations have to look at again.

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 
 use crate::clock::Timestamp;
+use crate::delta::Changes;
 use crate::dictionary::Dictionaries;
 use crate::error::{Error, Kind, Result};
 use crate::ingest::decode::{Decoder, Line, Record, line};
@@ -131,6 +132,10 @@ impl Replay {
 }
 
 impl Source for Replay {
+    fn reuse(&mut self, spent: Vec<Changes>) {
+        self.decoder.reuse(spent);
+    }
+
     fn cut(&mut self, now: Timestamp, records_max: usize) -> Result<Cut> {
         let mut taken = 0;
         let mut more = false;

@@ -16,6 +16,11 @@ pub trait Source: Send {
     /// Where the source itself is broken; a bad record is no error but is set aside in the cut.
     fn cut(&mut self, now: Timestamp, records_max: usize) -> Result<Cut>;
 
+    /// Takes back what was applied of a cut of its own, so that the next may be written over it.
+    fn reuse(&mut self, spent: Vec<Changes>) {
+        drop(spent);
+    }
+
     /// How many rows it will deliver before it is caught up, asked before the first cut. `None` where it
     /// cannot know.
     fn announced(&self) -> Option<Announced> {

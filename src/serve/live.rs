@@ -223,6 +223,7 @@ impl Ticking for Live {
         self.progress.clone_from(&cut.progress);
         let (caught_up, more) = (cut.caught_up, cut.more);
         let changed = self.engine.tick(self.record_time.unwrap_or(now), cut)?;
+        self.source.reuse(self.engine.take_spent());
         let became_ready = caught_up && !self.ready;
         self.ready |= caught_up;
         let us = |from: Timestamp, to: Timestamp| (to - from).max(0) as u64;

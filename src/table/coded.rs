@@ -69,7 +69,13 @@ impl Coded {
     #[inline]
     pub fn get(&self, row: usize) -> Datum {
         assert!(row < self.len as usize, "row {row} of {}", self.len);
-        self.value(self.code(row))
+        match self.coding {
+            // The product of two words is shorter work than that of two double words.
+            Coding::Steps { base, step, nulls: false } if self.bits <= SHORT_BITS_MAX => {
+                base.wrapping_add((u128::from(self.short(row)) * u128::from(step)) as i128)
+            }
+            _ => self.value(self.code(row)),
+        }
     }
 
     /// Appends all values.
@@ -289,6 +295,9 @@ impl Coded {
         match &mut self.coding {
             Coding::Steps { nulls, .. } if datum == NULL => nulls.then(|| mask(self.bits)),
             Coding::Steps { base, step, nulls } => {
+                if datum == *base {
+                    return (self.bits > 0 || !*nulls).then_some(0);
+                }
                 if datum < *base {
                     return None;
                 }

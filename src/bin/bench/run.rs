@@ -311,6 +311,7 @@ impl<'a> Bench<'a> {
         });
         let good = self.decoder.decode(records);
         self.data.engine.tick(now, self.decoder.take())?;
+        self.decoder.reuse(self.data.engine.take_spent());
         let time = started.elapsed();
 
         let come = self.data.rows("base.order_events") - before;

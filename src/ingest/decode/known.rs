@@ -4,6 +4,7 @@
 //! compared where they stand. It forgets: where two names meet in a slot, the later one stays.
 
 use crate::dictionary::Code;
+use crate::prefetch::prefetch;
 
 /// 256 kilobytes, which stay in the core's cache.
 const SLOTS: usize = 1 << 13;
@@ -21,6 +22,13 @@ struct Text {
     len: u32,
 }
 
+/// A name that is looked for, and the place where it would be.
+#[derive(Clone, Copy)]
+pub(super) struct Sought {
+    text: Text,
+    slot: usize,
+}
+
 #[derive(Clone, Copy)]
 struct Slot {
     text: Text,
@@ -33,10 +41,18 @@ impl Known {
         Known { slots: vec![none; SLOTS] }
     }
 
+    /// Asks for the memory of a name that is [found](Self::find) soon.
     #[inline]
-    pub(super) fn find(&self, text: &str) -> Option<Code> {
+    pub(super) fn seek(&self, text: &str) -> Option<Sought> {
         let text = Text::new(text.as_bytes())?;
-        let slot = &self.slots[text.slot()];
+        let slot = text.slot();
+        prefetch(&self.slots[slot]);
+        Some(Sought { text, slot })
+    }
+
+    #[inline]
+    pub(super) fn find(&self, Sought { text, slot }: Sought) -> Option<Code> {
+        let slot = &self.slots[slot];
         (slot.text == text).then_some(slot.code)
     }
 

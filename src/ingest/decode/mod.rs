@@ -32,7 +32,7 @@ use crate::limits::{QUARANTINE_PAYLOAD_BYTES_MAX, RECORD_BYTES_MAX};
 use crate::schema::{Column, Schema, Table, TableId, Type};
 
 use check::{Check, Values};
-use known::Known;
+use known::{Known, Sought};
 use object::{Names, Row};
 use value::{Field, Wanted};
 
@@ -43,6 +43,9 @@ const COLUMNS_MAX: usize = 32;
 
 /// Columns a key may have.
 const KEY_COLUMNS_MAX: usize = 8;
+
+/// Records whose memory is kept from one cut to the next: about two megabytes.
+const SPARE_RECORDS_MAX: usize = 8_192;
 
 /// Records decoded under one lock of the dictionaries: their readers wait about a millisecond at most.
 const LOCKED_RECORDS_MAX: usize = 1_024;
@@ -70,6 +73,8 @@ pub struct Decoder {
 /// What decoding a record needs; reused.
 struct Work {
     row: Vec<Datum>,
+    /// Of the columns of names in their order: what they say, where that may be known.
+    sought: Vec<Option<Sought>>,
     /// Texts of the dictionary of names.
     known: Known,
 }
@@ -80,6 +85,8 @@ struct TableDecoder {
     names: Names,
     key_names: Names,
     changes: Changes,
+    /// Records of before, forgotten: their memory is written over.
+    spare: Option<Changes>,
     ids: Ids,
 }
 
@@ -136,7 +143,7 @@ impl Decoder {
             dictionaries,
             tables,
             set_aside: Vec::new(),
-            work: Work { row: Vec::new(), known: Known::new() },
+            work: Work { row: Vec::new(), sought: Vec::new(), known: Known::new() },
         })
     }
 
@@ -175,12 +182,26 @@ impl Decoder {
     pub fn take(&mut self) -> Cut {
         let changed = self.tables.iter_mut().filter(|table| !table.changes.is_empty());
         let taken = changed.map(|table| {
-            let mut next = Changes::new(&table.table);
-            // As many more are likely; a burst is no reason to keep room for another.
-            next.reserve(table.changes.len().min(LOCKED_RECORDS_MAX));
+            let next = table.spare.take().unwrap_or_else(|| {
+                let mut next = Changes::new(&table.table);
+                // As many more are likely; a burst is no reason to keep room for another.
+                next.reserve(table.changes.len().min(LOCKED_RECORDS_MAX));
+                next
+            });
             mem::replace(&mut table.changes, next)
         });
         Cut { changes: taken.collect(), set_aside: mem::take(&mut self.set_aside), ..Cut::default() }
+    }
+}
+
+impl Decoder {
+    /// Takes records back that were applied: the next are written over them, in memory that is there.
+    pub fn reuse(&mut self, spent: Vec<Changes>) {
+        for mut changes in spent {
+            changes.clear(SPARE_RECORDS_MAX);
+            let table = changes.table;
+            self.tables[table].spare = Some(changes);
+        }
     }
 }
 
@@ -197,6 +218,7 @@ impl TableDecoder {
             names: Names::new(table),
             key_names: Names::new(table),
             changes: Changes::new(table),
+            spare: None,
             ids: Ids::default(),
         })
     }
@@ -208,8 +230,8 @@ impl TableDecoder {
         work: &mut Work,
         dictionaries: &mut Dictionaries,
     ) -> Result<(), Fault> {
-        let TableDecoder { table, checks, names, key_names, changes, ids } = self;
-        let Work { row, known } = work;
+        let TableDecoder { table, checks, names, key_names, changes, ids, .. } = self;
+        let Work { row, sought, known } = work;
         let bytes = key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len);
         if bytes > RECORD_BYTES_MAX {
             return Err(Fault::TooLarge(bytes));
@@ -235,7 +257,17 @@ impl TableDecoder {
         row.clear();
         row.resize(table.columns.len(), NULL);
         if value.is_some() {
+            sought.clear();
+            sought.extend(names_of(table).map(|column| match fields[column] {
+                Field::Text(text) => known.seek(text),
+                _ => None,
+            }));
+            let mut sought = sought.iter();
             for (column, declared) in table.columns.iter().enumerate() {
+                let seen = match declared.data_type {
+                    Type::Text => sought.next().copied().flatten(),
+                    _ => None,
+                };
                 if fields[column].is_missing() {
                     fields[column] = default(declared);
                     if fields[column].is_missing() {
@@ -247,8 +279,8 @@ impl TableDecoder {
                 }
                 // The short way; the long one finds out what is wrong.
                 let short = match (declared.data_type, fields[column]) {
-                    (Type::Text, Field::Text(text)) => known.find(text).map(Datum::from),
-                    (Type::Text | Type::Id, _) => None,
+                    (Type::Text, _) => seen.and_then(|seen| known.find(seen)).map(Datum::from),
+                    (Type::Id, _) => None,
                     (data_type, field) => field.value(data_type),
                 };
                 row[column] = match short {
@@ -295,6 +327,12 @@ impl TableDecoder {
         }
         Ok(())
     }
+}
+
+/// The columns of names.
+fn names_of(table: &Table) -> impl Iterator<Item = usize> {
+    let columns = table.columns.iter().enumerate();
+    columns.filter(|(_, column)| column.data_type == Type::Text).map(|(at, _)| at)
 }
 
 impl TableDecoder {
