@@ -4,18 +4,19 @@
 //! a few kilobytes of the columns it touches and never a table. Tables of many rows keep their values in as
 //! few bits as they need; broadcast tables, whose every row may change at every tick, keep them plain.
 
-use std::sync::Arc;
+use std::sync;
 
 use datafusion::arrow::array::{
     ArrayRef, BooleanArray, Date32Array, Decimal128Array, Int64Array, StringBuilder,
     TimestampMicrosecondArray,
 };
 use datafusion::arrow::buffer::NullBuffer;
+use triomphe::Arc;
 
 use super::coded::Coded;
 use crate::datum::{Datum, NULL};
 use crate::dictionary::Dictionaries;
-use crate::prefetch::{prefetch, prefetch_all};
+use crate::prefetch::{prefetch, prefetch_all, prefetch_shared};
 use crate::schema::{Column, Table, TableId, Type};
 
 pub const CHUNK_ROWS: usize = 1024;
@@ -132,7 +133,7 @@ impl ColumnChunk {
     /// Asks for the memory of what says how its values are stored.
     #[inline]
     pub fn prefetch(&self) {
-        each_width!(self, coded coded => prefetch_all(&**coded), values => prefetch(&**values));
+        each_width!(self, coded coded => prefetch_shared(coded), values => prefetch_shared(values));
     }
 
     /// Asks for the memory of a value that is read soon.
@@ -166,10 +167,10 @@ impl ColumnChunk {
         self.len() == 0
     }
 
-    /// Bytes that it has allocated, the counts of its readers among them.
+    /// Bytes that it has allocated, the count of its readers among them.
     pub fn bytes(&self) -> usize {
-        let counts = 2 * size_of::<usize>();
-        counts
+        let count = size_of::<usize>();
+        count
             + match self {
                 ColumnChunk::Coded(coded) => size_of::<Coded>() + coded.bytes(),
                 ColumnChunk::Narrow(values) => size_of::<Vec<i32>>() + values.capacity() * 4,
@@ -299,6 +300,17 @@ impl Chunk {
         Chunk { columns: table.columns.iter().map(column).collect() }
     }
 
+    /// An empty chunk for rows like those of this one: what they need of bits is known.
+    pub fn like(&self) -> Chunk {
+        let column = |column: &ColumnChunk| match column {
+            ColumnChunk::Coded(coded) => ColumnChunk::Coded(Arc::new(coded.like())),
+            ColumnChunk::Narrow(_) => ColumnChunk::Narrow(Arc::default()),
+            ColumnChunk::Plain(_) => ColumnChunk::Plain(Arc::default()),
+            ColumnChunk::Wide(_) => ColumnChunk::Wide(Arc::default()),
+        };
+        Chunk { columns: self.columns.iter().map(column).collect() }
+    }
+
     pub fn len(&self) -> usize {
         self.columns[0].len()
     }
@@ -335,27 +347,27 @@ pub fn to_arrow(values: &[Datum], data_type: Type, table: TableId, dictionaries:
             for &datum in values {
                 builder.append_option((datum != NULL).then(|| dictionary.text(datum as u32)));
             }
-            Arc::new(builder.finish())
+            sync::Arc::new(builder.finish())
         }
         Type::Decimal { precision, scale } => {
             let buffer = values.iter().map(|&datum| or_zero(datum)).collect();
             let array = Decimal128Array::new(buffer, nulls());
-            Arc::new(
+            sync::Arc::new(
                 array.with_precision_and_scale(precision, scale as i8).expect("a schema's decimal is valid"),
             )
         }
         Type::Date => {
-            Arc::new(Date32Array::new(values.iter().map(|&d| or_zero(d) as i32).collect(), nulls()))
+            sync::Arc::new(Date32Array::new(values.iter().map(|&d| or_zero(d) as i32).collect(), nulls()))
         }
-        Type::Timestamp => Arc::new(TimestampMicrosecondArray::new(
+        Type::Timestamp => sync::Arc::new(TimestampMicrosecondArray::new(
             values.iter().map(|&d| or_zero(d) as i64).collect(),
             nulls(),
         )),
         Type::Integer => {
-            Arc::new(Int64Array::new(values.iter().map(|&d| or_zero(d) as i64).collect(), nulls()))
+            sync::Arc::new(Int64Array::new(values.iter().map(|&d| or_zero(d) as i64).collect(), nulls()))
         }
         Type::Boolean => {
-            Arc::new(BooleanArray::new(values.iter().map(|&d| or_zero(d) != 0).collect(), nulls()))
+            sync::Arc::new(BooleanArray::new(values.iter().map(|&d| or_zero(d) != 0).collect(), nulls()))
         }
     }
 }

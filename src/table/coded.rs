@@ -31,11 +31,13 @@ pub struct Coded {
 
 #[derive(Debug, Clone)]
 enum Coding {
-    /// `base + step · code`; where there are nulls, the greatest code is none.
+    /// `base + step · code`; where there are nulls, the greatest code is none. A loose one was made with room
+    /// for values that may never come.
     Steps {
         base: Datum,
         step: u64,
         nulls: bool,
+        loose: bool,
     },
     Palette(Vec<i64>),
 }
@@ -50,7 +52,7 @@ enum Spare {
 
 impl Default for Coded {
     fn default() -> Coded {
-        let coding = Coding::Steps { base: 0, step: 1, nulls: false };
+        let coding = Coding::Steps { base: 0, step: 1, nulls: false, loose: false };
         Coded { len: 0, bits: 0, coding, bytes: Vec::new() }
     }
 }
@@ -66,12 +68,17 @@ impl Coded {
         Coded::of_few(values, bits).unwrap_or_else(|| Coded::with(values, coding, bits))
     }
 
+    /// An empty run for values like those of this one.
+    pub fn like(&self) -> Coded {
+        Coded { len: 0, bits: self.bits, coding: self.coding.clone(), bytes: Vec::new() }
+    }
+
     #[inline]
     pub fn get(&self, row: usize) -> Datum {
         assert!(row < self.len as usize, "row {row} of {}", self.len);
         match self.coding {
             // The product of two words is shorter work than that of two double words.
-            Coding::Steps { base, step, nulls: false } if self.bits <= SHORT_BITS_MAX => {
+            Coding::Steps { base, step, nulls: false, .. } if self.bits <= SHORT_BITS_MAX => {
                 base.wrapping_add((u128::from(self.short(row)) * u128::from(step)) as i128)
             }
             _ => self.value(self.code(row)),
@@ -82,7 +89,7 @@ impl Coded {
     pub fn read(&self, into: &mut Vec<Datum>) {
         let len = self.len as usize;
         match &self.coding {
-            Coding::Steps { base, step, nulls: false } if self.bits <= SHORT_BITS_MAX => {
+            Coding::Steps { base, step, nulls: false, .. } if self.bits <= SHORT_BITS_MAX => {
                 let value = |row| base.wrapping_add(self.short(row).wrapping_mul(*step).into());
                 into.extend((0..len).map(value));
             }
@@ -154,9 +161,7 @@ impl Coded {
 
     /// Codes the run in as few bits as it needs, without room for more.
     pub fn settle(&mut self) {
-        if let Coding::Steps { step, .. } = self.coding
-            && self.bits > 0
-        {
+        if let Coding::Steps { step, loose: true, .. } = self.coding {
             let values = self.values(0);
             let (low, high, nulls) = bounds(&values);
             let codes = high.wrapping_sub(low) as u128 / u128::from(step) + u128::from(nulls);
@@ -265,14 +270,14 @@ impl Coded {
         coded
     }
 
-    /// Makes room for the codes of so many rows: an eighth more than is there, and never twice as much.
+    /// Makes room for the codes of so many rows, and of half as many more.
     fn reserve(&mut self, rows: usize) {
         let wanted = bytes(rows, self.bits);
         if self.bits == 0 || wanted <= self.bytes.len() {
             return;
         }
         if wanted > self.bytes.capacity() {
-            self.bytes.reserve_exact(wanted - self.bytes.len() + wanted / 8);
+            self.bytes.reserve_exact(wanted - self.bytes.len() + wanted / 2);
         }
         self.bytes.resize(wanted, 0);
     }
@@ -294,7 +299,7 @@ impl Coded {
     fn encode(&mut self, datum: Datum) -> Option<u128> {
         match &mut self.coding {
             Coding::Steps { nulls, .. } if datum == NULL => nulls.then(|| mask(self.bits)),
-            Coding::Steps { base, step, nulls } => {
+            Coding::Steps { base, step, nulls, .. } => {
                 if datum == *base {
                     return (self.bits > 0 || !*nulls).then_some(0);
                 }
@@ -418,7 +423,7 @@ fn steps(values: &[Datum], low: Datum, high: Datum, nulls: bool, spare: Spare) -
         return (Coding::Palette(vec![NONE]), 0);
     }
     if low == high && !nulls {
-        return (Coding::Steps { base: low, step: 1, nulls }, 0);
+        return (Coding::Steps { base: low, step: 1, nulls, loose: false }, 0);
     }
     // The difference of two values always fits unsigned.
     let span = high.wrapping_sub(low) as u128;
@@ -440,7 +445,8 @@ fn steps(values: &[Datum], low: Datum, high: Datum, nulls: bool, spare: Spare) -
     let (base, top) = wider.filter(narrow).unwrap_or((low, high));
     let codes = top.wrapping_sub(base) as u128 / u128::from(step);
     // The greatest code is no value where there are nulls. It is none of theirs: the least datum is null.
-    (Coding::Steps { base, step, nulls }, bits(codes.saturating_add(nulls.into())))
+    let loose = spare != Spare::None;
+    (Coding::Steps { base, step, nulls, loose }, bits(codes.saturating_add(nulls.into())))
 }
 
 /// The greatest step that all values are whole steps above the least one.

@@ -22,7 +22,7 @@ pub type Row = u32;
 /// The rows of a partition at one moment.
 #[derive(Debug, Clone, Default)]
 pub struct Rows {
-    chunks: Vec<Arc<Chunk>>,
+    chunks: Vec<triomphe::Arc<Chunk>>,
     len: usize,
 }
 
@@ -36,7 +36,7 @@ impl Rows {
         self.len == 0
     }
 
-    pub fn chunks(&self) -> &[Arc<Chunk>] {
+    pub fn chunks(&self) -> &[triomphe::Arc<Chunk>] {
         &self.chunks
     }
 
@@ -83,8 +83,8 @@ impl Rows {
     /// Bytes that it has allocated.
     pub fn bytes(&self) -> usize {
         let counts = 2 * size_of::<usize>();
-        let chunks: usize = self.chunks.iter().map(|chunk| counts + chunk.bytes()).sum();
-        counts + size_of::<Rows>() + self.chunks.capacity() * size_of::<Arc<Chunk>>() + chunks
+        let chunks: usize = self.chunks.iter().map(|chunk| size_of::<usize>() + chunk.bytes()).sum();
+        counts + size_of::<Rows>() + self.chunks.capacity() * size_of::<triomphe::Arc<Chunk>>() + chunks
     }
 }
 
@@ -133,12 +133,13 @@ impl Partition {
             if rows.len == rows.chunks.len() * CHUNK_ROWS {
                 // Most partitions have few chunks: one more at a time.
                 rows.chunks.reserve_exact(1);
-                rows.chunks.push(Arc::new(Chunk::new(table)));
+                let next = rows.chunks.last().map_or_else(|| Chunk::new(table), |full| full.like());
+                rows.chunks.push(triomphe::Arc::new(next));
             }
             let room = rows.chunks.len() * CHUNK_ROWS - rows.len;
             let (now, later) = data.split_at(data.len().min(room * width));
             let count = now.len() / width;
-            let chunk = Arc::make_mut(rows.chunks.last_mut().expect("a chunk with room"));
+            let chunk = triomphe::Arc::make_mut(rows.chunks.last_mut().expect("a chunk with room"));
             for (at, column) in chunk.columns.iter_mut().enumerate() {
                 column.append(width, &now[at..]);
                 // What came all at once is as tight as it can be.
@@ -162,7 +163,7 @@ impl Partition {
     pub fn update(&mut self, row: Row, before: &[Datum], values: &[Datum]) {
         let rows = Arc::make_mut(&mut self.rows);
         let at = row as usize;
-        let chunk = Arc::make_mut(&mut rows.chunks[at / CHUNK_ROWS]);
+        let chunk = triomphe::Arc::make_mut(&mut rows.chunks[at / CHUNK_ROWS]);
         for (column, (before, &datum)) in chunk.columns.iter_mut().zip(before.iter().zip(values)) {
             if *before != datum {
                 column.set(at % CHUNK_ROWS, datum);
@@ -182,7 +183,7 @@ impl Partition {
         for run in at.chunk_by(|a, b| *a as usize / CHUNK_ROWS == *b as usize / CHUNK_ROWS) {
             places.clear();
             places.extend(run.iter().map(|row| *row as usize % CHUNK_ROWS));
-            let chunk = Arc::make_mut(&mut rows.chunks[run[0] as usize / CHUNK_ROWS]);
+            let chunk = triomphe::Arc::make_mut(&mut rows.chunks[run[0] as usize / CHUNK_ROWS]);
             for (column, changed) in changed.iter_mut().enumerate() {
                 let from = start * width + column;
                 *changed |= chunk.columns[column].exchange(&places, width, &come[from..], &mut gone[from..]);
@@ -210,7 +211,7 @@ impl Partition {
             last
         });
         let rows = Arc::make_mut(&mut self.rows);
-        let chunk = Arc::make_mut(rows.chunks.last_mut().expect("a row has a chunk"));
+        let chunk = triomphe::Arc::make_mut(rows.chunks.last_mut().expect("a row has a chunk"));
         for column in &mut chunk.columns {
             column.pop();
         }

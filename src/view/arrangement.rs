@@ -7,7 +7,6 @@
 //! Cost: a leg O(1); a tick O(touched rows). About 55 bytes a row, most sums being narrow.
 
 use std::hash::{BuildHasher, Hasher};
-use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use hashbrown::{HashSet, HashTable};
@@ -18,7 +17,7 @@ use super::pair::{Pair, Pairs};
 use crate::datum::{Datum, NULL};
 use crate::dictionary::Code;
 use crate::plan::scalar::Lane;
-use crate::prefetch::prefetch;
+use crate::prefetch::{prefetch, prefetch_all};
 use crate::table::{Domain, PartitionId};
 
 /// What a leg is apart from its account, as a dense number.
@@ -40,15 +39,12 @@ pub struct Arrangement {
     /// The leg columns that are summed, and which of them counts the legs.
     summed: Vec<usize>,
     legs: usize,
-    /// By pair; readers may hold them as they were.
-    slots: Vec<Arc<Slot>>,
+    /// By pair.
+    slots: Vec<Slot>,
     /// One more than the greatest account that ever had a row.
     accounts: PartitionId,
     waiting: Vec<Waiting>,
-    /// Row after row, one a summed column.
-    waiting_values: Vec<Datum>,
-    /// By row of these: the places of those that are not 0, a bit each.
-    waiting_masks: Vec<u32>,
+    waiting_sums: Sums,
     pub touched: Touched,
     /// The rows before this place are in the sums, and of these all changes.
     pub read_until: Place,
@@ -85,9 +81,27 @@ pub struct Slot {
 struct Waiting {
     pair: Pair,
     account: PartitionId,
+    /// [`END`] where there is no leg: its rows only count among the touched.
     coordinate: Coordinate,
-    /// Place of its values.
-    at: u32,
+    adds: Adds,
+}
+
+/// What a leg adds to some of the sums.
+#[derive(Clone, Copy, Default)]
+struct Adds {
+    /// Where its values begin.
+    from: u32,
+    /// The places of the sums it adds to, a bit each; [`WIDE`] where values take two words each.
+    mask: u32,
+}
+
+/// Says that values take two words, the lower first: one of them has more than 64 bits.
+const WIDE: u32 = 1 << 31;
+
+/// Values of legs: of each only those that are not 0, which are few, so that many legs stay in the cache.
+#[derive(Default)]
+struct Sums {
+    words: Vec<i64>,
 }
 
 /// A coordinate that is looked for.
@@ -103,8 +117,7 @@ struct Move {
     pair: Pair,
     account: PartitionId,
     coordinate: Coordinate,
-    /// Place of its values.
-    at: u32,
+    adds: Adds,
     /// Where its row stands; [`END`] where there may be none yet.
     row: u32,
 }
@@ -157,7 +170,7 @@ impl Coordinates {
         }
         for (one, codes) in sought.iter_mut().zip(codes.chunks_exact(width)) {
             let at = one.guess;
-            if at != END && (self.pair(at) != one.pair || self.codes(at) != codes) {
+            if at != END && (self.pair(at) != one.pair || !self.codes(at).iter().eq(codes)) {
                 one.guess = END;
             }
         }
@@ -189,12 +202,75 @@ impl Waiting {
     /// that nearly all comparisons are of one word.
     fn sort(waiting: &mut [Waiting]) {
         let words = |a: u32, b: u32| u64::from(a) << 32 | u64::from(b);
-        waiting.sort_unstable_by_key(|leg| words(leg.pair, leg.account));
+        radsort::sort_by_key(waiting, |leg| words(leg.pair, leg.account));
         for legs in waiting.chunk_by_mut(|a, b| (a.pair, a.account) == (b.pair, b.account)) {
             if legs.len() > 1 {
-                legs.sort_unstable_by_key(|leg| words(leg.coordinate, leg.at));
+                legs.sort_unstable_by_key(|leg| words(leg.coordinate, leg.adds.from));
             }
         }
+    }
+}
+
+impl Adds {
+    /// The places of the sums.
+    #[inline]
+    fn places(self) -> impl Iterator<Item = usize> {
+        let mut mask = self.mask & !WIDE;
+        std::iter::from_fn(move || {
+            let place = (mask != 0).then(|| mask.trailing_zeros() as usize);
+            mask &= mask.wrapping_sub(1);
+            place
+        })
+    }
+}
+
+impl Sums {
+    /// Keeps what is not 0 of a leg's values, given with their places, from the first on.
+    #[inline]
+    fn push(&mut self, values: impl Iterator<Item = (usize, Datum)> + Clone) -> Adds {
+        let from = self.words.len();
+        let mut mask = 0;
+        for (place, value) in values.clone().filter(|&(_, value)| value != 0) {
+            let Ok(word) = i64::try_from(value) else {
+                self.words.truncate(from);
+                return self.push_wide(values);
+            };
+            self.words.push(word);
+            mask |= 1 << place;
+        }
+        Adds { from: from as u32, mask }
+    }
+
+    #[cold]
+    fn push_wide(&mut self, values: impl Iterator<Item = (usize, Datum)>) -> Adds {
+        let mut adds = Adds { from: self.words.len() as u32, mask: WIDE };
+        for (place, value) in values.filter(|&(_, value)| value != 0) {
+            self.words.extend([value as i64, (value >> i64::BITS) as i64]);
+            adds.mask |= 1 << place;
+        }
+        adds
+    }
+
+    /// The values with their places.
+    #[inline]
+    fn of(&self, adds: Adds) -> impl Iterator<Item = (usize, Datum)> {
+        let mut words = self.words[adds.from as usize..].iter();
+        let mut next = move || *words.next().expect("a word a value");
+        adds.places().map(move |place| match adds.mask & WIDE {
+            0 => (place, next().into()),
+            _ => (place, Datum::from(next() as u64) | Datum::from(next()) << i64::BITS),
+        })
+    }
+
+    /// What several legs add together; `None` where a sum leaves 128 bits.
+    fn add_up(&mut self, legs: impl Iterator<Item = Adds>) -> Option<Adds> {
+        let mut sums = [0; WIDE.trailing_zeros() as usize];
+        for adds in legs {
+            for (place, value) in self.of(adds) {
+                sums[place] = Datum::checked_add(sums[place], value)?;
+            }
+        }
+        Some(self.push(sums.into_iter().enumerate()))
     }
 }
 
@@ -226,7 +302,7 @@ impl Arrangement {
     pub fn new(columns: &LegColumns, fields: &[usize]) -> Arrangement {
         let mut coordinate = vec![columns.portfolio];
         coordinate.extend_from_slice(fields);
-        assert!(columns.sums.len() <= u32::BITS as usize, "a bit a summed column");
+        assert!(columns.sums.len() <= WIDE.trailing_zeros() as usize, "a bit a summed column");
         Arrangement {
             coordinates: Coordinates {
                 columns: coordinate,
@@ -239,8 +315,7 @@ impl Arrangement {
             slots: Vec::new(),
             accounts: 0,
             waiting: Vec::new(),
-            waiting_values: Vec::new(),
-            waiting_masks: Vec::new(),
+            waiting_sums: Sums::default(),
             touched: Touched::default(),
             read_until: Place::START,
             overflowed: false,
@@ -272,7 +347,7 @@ impl Arrangement {
 
     /// The rows of each pair, by its number; pairs beyond have none.
     #[inline]
-    pub fn slots(&self) -> &[Arc<Slot>] {
+    pub fn slots(&self) -> &[Slot] {
         &self.slots
     }
 
@@ -280,8 +355,7 @@ impl Arrangement {
     pub fn clear(&mut self) {
         self.slots.clear();
         self.waiting.clear();
-        self.waiting_values.clear();
-        self.waiting_masks.clear();
+        self.waiting_sums.words.clear();
         self.touched.clear();
         self.read_until = Place::START;
         self.overflowed = false;
@@ -289,9 +363,16 @@ impl Arrangement {
 
     /// Takes legs in, `weight` times each; [`Self::commit`] brings them into the sums.
     pub fn add(&mut self, batch: &LegBatch, weight: Datum, pairs: &mut Pairs, instruments: &Domain) {
-        let mut at = self.waiting_masks.len() as u32;
         let LegBatch { columns, lanes, .. } = batch;
         let [instrument, priced_as] = [&lanes[columns.instrument], &lanes[columns.priced_as]];
+        // Most of a leg's columns are a constant 0.
+        let adding: Vec<(usize, &Lane)> = self
+            .summed
+            .iter()
+            .map(|&column| &lanes[column])
+            .enumerate()
+            .filter(|(_, lane)| !matches!(lane, Lane::Const(0 | NULL)))
+            .collect();
         let mut last = None;
         let mut sought = Vec::with_capacity(SOUGHT_MAX);
         let mut codes = Vec::with_capacity(SOUGHT_MAX * self.coordinates.columns.len());
@@ -315,33 +396,11 @@ impl Arrangement {
                     END => self.coordinates.number(pair, codes),
                     coordinate => coordinate,
                 };
-                self.waiting.push(Waiting { pair, account: batch.partitions[row], coordinate, at });
-                at += 1;
-            }
-        }
-        self.add_values(batch, weight);
-    }
-
-    /// The sums' side of [`Self::add`], column by column: most of a leg's columns are a constant 0.
-    fn add_values(&mut self, batch: &LegBatch, weight: Datum) {
-        let width = self.summed.len();
-        let start = self.waiting_values.len();
-        self.waiting_values.resize(start + batch.rows.len() * width, 0);
-        let first = self.waiting_masks.len();
-        self.waiting_masks.resize(first + batch.rows.len(), 0);
-        for (place, &column) in self.summed.iter().enumerate() {
-            let lane = &batch.lanes[column];
-            if matches!(lane, Lane::Const(0 | NULL)) {
-                continue;
-            }
-            let values = self.waiting_values[start..].iter_mut().skip(place).step_by(width);
-            let masks = &mut self.waiting_masks[first..];
-            for ((value, mask), &row) in values.zip(masks).zip(batch.rows) {
-                let datum = lane.get(row);
-                if datum != NULL && datum != 0 {
-                    *value = weight * datum;
-                    *mask |= 1 << place;
-                }
+                let values = adding.iter().map(|&(place, lane)| (place, lane.get(row)));
+                let adds = self.waiting_sums.push(
+                    values.filter(|&(_, value)| value != NULL).map(|(place, value)| (place, weight * value)),
+                );
+                self.waiting.push(Waiting { pair, account: batch.partitions[row], coordinate, adds });
             }
         }
     }
@@ -401,12 +460,10 @@ impl Arrangement {
         // A load takes millions of legs in at once; that room is not kept for the ticks.
         if waiting.capacity() > 1 << 16 {
             waiting = Vec::new();
-            self.waiting_values = Vec::new();
-            self.waiting_masks = Vec::new();
+            self.waiting_sums = Sums::default();
         }
         self.waiting = waiting;
-        self.waiting_values.clear();
-        self.waiting_masks.clear();
+        self.waiting_sums.words.clear();
     }
 
     /// Brings legs into the sums, those of one row one after another.
@@ -414,13 +471,21 @@ impl Arrangement {
         let mut moves = Vec::with_capacity(MOVES_MAX);
         let of_a_row =
             |a: &Waiting, b: &Waiting| (a.pair, a.account, a.coordinate) == (b.pair, b.account, b.coordinate);
-        for legs in legs.chunk_by(of_a_row).filter(|legs| legs[0].at != END) {
-            let Waiting { pair, account, coordinate, at } = legs[0];
-            legs[1..].iter().for_each(|leg| self.merge(at, leg.at));
-            if self.waiting_masks[at as usize] == 0 {
+        for legs in legs.chunk_by(of_a_row).filter(|legs| legs[0].coordinate != END) {
+            let Waiting { pair, account, coordinate, mut adds } = legs[0];
+            if legs.len() > 1 {
+                match self.waiting_sums.add_up(legs.iter().map(|leg| leg.adds)) {
+                    Some(all) => adds = all,
+                    None => {
+                        self.overflowed = true;
+                        continue;
+                    }
+                }
+            }
+            if adds.mask == 0 {
                 continue;
             }
-            moves.push(Move { pair, account, coordinate, at, row: END });
+            moves.push(Move { pair, account, coordinate, adds, row: END });
             if moves.len() == MOVES_MAX {
                 self.make(&mut moves);
             }
@@ -428,36 +493,16 @@ impl Arrangement {
         self.make(&mut moves);
     }
 
-    /// Adds the values of one leg to those of another.
-    fn merge(&mut self, into: u32, from: u32) {
-        let Arrangement { summed, waiting_values, waiting_masks, overflowed, .. } = self;
-        let width = summed.len();
-        let mut mask = waiting_masks[into as usize];
-        for place in places(waiting_masks[from as usize]) {
-            let value = waiting_values[from as usize * width + place];
-            let sum = &mut waiting_values[into as usize * width + place];
-            match sum.checked_add(value) {
-                Some(added) => *sum = added,
-                None => *overflowed = true,
-            }
-            match *sum {
-                0 => mask &= !(1 << place),
-                _ => mask |= 1 << place,
-            }
-        }
-        waiting_masks[into as usize] = mask;
-    }
-
     /// Makes moves, each of another row, and forgets them.
     fn make(&mut self, moves: &mut Vec<Move>) {
         let width = self.summed.len();
-        let Arrangement { slots, accounts, waiting_values, waiting_masks, overflowed, .. } = self;
+        let Arrangement { slots, accounts, waiting_sums, overflowed, .. } = self;
         if let Some(last) = moves.iter().map(|one| one.pair as usize).max()
             && slots.len() <= last
         {
-            slots.resize_with(last + 1, Arc::default);
+            slots.resize_with(last + 1, Slot::default);
         }
-        moves.iter().for_each(|one| prefetch(&*slots[one.pair as usize]));
+        moves.iter().for_each(|one| prefetch_all(&slots[one.pair as usize]));
         for one in moves.iter_mut() {
             let slot = &slots[one.pair as usize];
             let found = slot.index.find(hash_account(one.account), |_| true);
@@ -467,7 +512,7 @@ impl Arrangement {
             let slot = &slots[one.pair as usize];
             prefetch(&slot.accounts[one.row as usize]);
             slot.kind.prefetch(one.row as usize);
-            places(waiting_masks[one.at as usize]).for_each(|place| prefetch(&slot.sums[place]));
+            one.adds.places().for_each(|place| prefetch_all(&slot.sums[place]));
         }
         for one in moves.iter_mut().filter(|one| one.row != END) {
             let slot = &slots[one.pair as usize];
@@ -475,33 +520,30 @@ impl Arrangement {
                 one.row = slot.find(one.account, one.coordinate).unwrap_or(END);
             }
             if one.row != END {
-                let sums = places(waiting_masks[one.at as usize]).map(|place| &slot.sums[place]);
-                sums.for_each(|sum| sum.prefetch(one.row as usize));
+                one.adds.places().for_each(|place| slot.sums[place].prefetch(one.row as usize));
             }
         }
         let mut emptied = false;
         for one in moves.iter_mut() {
-            let slot = Arc::make_mut(&mut slots[one.pair as usize]);
+            let slot = &mut slots[one.pair as usize];
             *accounts = (one.account + 1).max(*accounts);
             if one.row == END {
                 one.row = slot.row(one.account, one.coordinate, width);
             }
-            let values = &waiting_values[one.at as usize * width..][..width];
-            for place in places(waiting_masks[one.at as usize]) {
-                *overflowed |= !slot.sums[place].add(one.row as usize, values[place]);
+            for (place, value) in waiting_sums.of(one.adds) {
+                *overflowed |= !slot.sums[place].add(one.row as usize, value);
+                // Only a row that lost legs can be without any.
+                emptied |= place == self.legs && value < 0;
             }
-            // Only a row that lost legs can be without any.
-            emptied |= values[self.legs] < 0;
         }
         if emptied {
             // Removal puts another row in its place, so it comes last.
             for one in moves.iter() {
                 let slot = &mut slots[one.pair as usize];
-                if waiting_values[one.at as usize * width + self.legs] < 0
-                    && let Some(row) = slot.find(one.account, one.coordinate)
+                if let Some(row) = slot.find(one.account, one.coordinate)
                     && slot.sums[self.legs].get(row as usize) == 0
                 {
-                    Arc::make_mut(slot).remove(row);
+                    slot.remove(row);
                 }
             }
         }
@@ -643,19 +685,9 @@ impl Slot {
     }
 }
 
-/// The places of the bits that are set.
-#[inline]
-fn places(mut mask: u32) -> impl Iterator<Item = usize> {
-    std::iter::from_fn(move || {
-        let place = (mask != 0).then(|| mask.trailing_zeros() as usize);
-        mask &= mask.wrapping_sub(1);
-        place
-    })
-}
-
 /// What makes the rows of a pair of an account count among the touched.
 fn touching(account: PartitionId, pair: Pair) -> Waiting {
-    Waiting { pair, account, coordinate: END, at: END }
+    Waiting { pair, account, coordinate: END, adds: Adds::default() }
 }
 
 fn to_code(datum: Datum) -> Code {

@@ -176,7 +176,7 @@ impl Legs {
         for source in sources.iter_mut().filter(|source| source.table == table) {
             let data = rows.data.chunks(BATCH_ROWS * width);
             for (data, partitions) in data.zip(rows.partitions.chunks(BATCH_ROWS)) {
-                source.evaluate(data.chunks_exact(width), partitions, &world, columns, take);
+                source.evaluate(data, partitions, &world, columns, take);
             }
         }
     }
@@ -294,9 +294,10 @@ impl Source {
         }
     }
 
-    fn evaluate<'a>(
+    /// Shape: `data` is whole rows one after another, of which each has its account in `partitions`.
+    fn evaluate(
         &mut self,
-        rows: impl Iterator<Item = &'a [Datum]>,
+        data: &[Datum],
         partitions: &[PartitionId],
         world: &broadcast::World,
         columns: &LegColumns,
@@ -305,9 +306,10 @@ impl Source {
         let Source { relation, program, finders, used, own, branches, work, .. } = self;
         let Work { asked, scratch, buffers, found, is_found, kept } = work;
         let len = partitions.len();
-        own.iter().for_each(|&(input, _)| buffers[input].clear());
-        for row in rows {
-            own.iter().for_each(|&(input, column)| buffers[input].push(row[column]));
+        let width = data.len() / len.max(1);
+        for &(input, column) in &*own {
+            buffers[input].clear();
+            buffers[input].extend(data.iter().skip(column).step_by(width.max(1)).copied());
         }
         let mut lanes: Vec<Lane> = Vec::with_capacity(buffers.len());
         is_found.fill(false);
@@ -330,8 +332,7 @@ impl Source {
         let outputs = program.run(asked, &lanes, len, scratch);
         for branch in 0..*branches {
             let filter = outputs.lane(branch);
-            kept.clear();
-            kept.extend((0..len).filter(|&row| filter.get(row) == 1));
+            keep(filter, len, kept);
             if kept.is_empty() {
                 continue;
             }
@@ -339,6 +340,25 @@ impl Source {
             let lanes: Vec<Lane> = (first..first + columns.len()).map(|at| outputs.lane(at)).collect();
             take(&LegBatch { lanes: &lanes, rows: kept, partitions, columns });
         }
+    }
+}
+
+/// The rows where a condition holds.
+fn keep(condition: Lane, len: usize, kept: &mut Vec<usize>) {
+    kept.clear();
+    match condition {
+        Lane::Const(holds) => kept.extend(0..if holds == 1 { len } else { 0 }),
+        Lane::Narrow(holds) => {
+            // Each row is written, and stays where it holds: there is nothing to guess wrong.
+            kept.resize(len, 0);
+            let mut found = 0;
+            for (row, &holds) in holds[..len].iter().enumerate() {
+                kept[found] = row;
+                found += usize::from(holds == 1);
+            }
+            kept.truncate(found);
+        }
+        condition => kept.extend((0..len).filter(|&row| condition.get(row) == 1)),
     }
 }
 

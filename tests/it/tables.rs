@@ -44,6 +44,8 @@ enum Step {
     Set(usize, Datum),
     Pop,
     Settle,
+    /// On with an empty run like this one.
+    Next,
 }
 
 /// Steps over values of one kind, and now and then of another.
@@ -56,6 +58,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             6 => (any::<usize>(), value).prop_map(|(row, datum)| Step::Set(row, datum)),
             2 => Just(Step::Pop),
             1 => Just(Step::Settle),
+            1 => Just(Step::Next),
         ];
         prop::collection::vec(step, 1..60)
     })
@@ -85,6 +88,10 @@ proptest! {
                     plain.pop();
                 }
                 Step::Settle => coded.settle(),
+                Step::Next => {
+                    coded = coded.like();
+                    plain.clear();
+                }
                 Step::Set(..) | Step::Pop => {}
             }
             prop_assert_eq!(coded.len(), plain.len());
@@ -589,22 +596,22 @@ fn a_change_copies_what_a_reader_holds_and_nothing_else() {
     assert_eq!(before.len(), 3);
     for (at, (before, after)) in before.iter().zip(&after).enumerate() {
         // The last order is in the last chunk.
-        assert_eq!(Arc::ptr_eq(before, after), at < 2, "chunk {at}");
+        assert_eq!(triomphe::Arc::ptr_eq(before, after), at < 2, "chunk {at}");
     }
     for (at, pair) in before[2].columns.iter().zip(&after[2].columns).enumerate() {
         let (ColumnChunk::Coded(before), ColumnChunk::Coded(after)) = pair else {
             panic!("orders are coded")
         };
         let name = &table.columns[at].name;
-        assert_eq!(Arc::ptr_eq(before, after), !changed.contains(&at), "{name}");
+        assert_eq!(triomphe::Arc::ptr_eq(before, after), !changed.contains(&at), "{name}");
         let row = before.len() - 1;
         assert_eq!(before.get(row) != after.get(row), changed.contains(&at), "{name}");
     }
 
     drop(before);
-    let held: Vec<_> = after.iter().map(Arc::as_ptr).collect();
+    let held: Vec<_> = after.iter().map(triomphe::Arc::as_ptr).collect();
     drop(after);
     change(&mut tables);
-    let now: Vec<_> = chunks(&tables.publish()).iter().map(Arc::as_ptr).collect();
+    let now: Vec<_> = chunks(&tables.publish()).iter().map(triomphe::Arc::as_ptr).collect();
     assert_eq!(now, held, "what no reader holds is changed where it stands");
 }

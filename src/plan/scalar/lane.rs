@@ -181,7 +181,20 @@ impl Values {
 
 impl Extend<Datum> for Values {
     fn extend<T: IntoIterator<Item = Datum>>(&mut self, data: T) {
-        data.into_iter().for_each(|datum| self.push(datum));
+        let mut data = data.into_iter();
+        if let Values::Narrow(values) = self {
+            values.reserve(data.size_hint().0);
+            let wide = data.by_ref().find_map(|datum| match narrow(datum) {
+                Some(short) => {
+                    values.push(short);
+                    None
+                }
+                None => Some(datum),
+            });
+            let Some(wide) = wide else { return };
+            self.widen().push(wide);
+        }
+        data.for_each(|datum| self.push(datum));
     }
 }
 

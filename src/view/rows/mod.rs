@@ -410,7 +410,7 @@ fn gather(rows: &[(&Rows, Row)], column: usize) -> Values {
 /// The rows in chunks that are not those of the epoch before.
 fn copied<'a>(before: Option<&'a Rows>, now: &'a Rows) -> impl Iterator<Item = Row> + 'a {
     let old = before.map_or(&[][..], Rows::chunks);
-    let same = |at: usize| old.get(at).is_some_and(|chunk| Arc::ptr_eq(chunk, &now.chunks()[at]));
+    let same = |at: usize| old.get(at).is_some_and(|chunk| triomphe::Arc::ptr_eq(chunk, &now.chunks()[at]));
     let chunks = (0..now.chunks().len()).filter(move |&at| !same(at));
     chunks.flat_map(|at| at * CHUNK_ROWS..((at + 1) * CHUNK_ROWS).min(now.len())).map(|row| row as Row)
 }
