@@ -32,6 +32,9 @@ const SOUGHT_MAX: usize = 64;
 /// them take one step before any takes the next.
 const MOVES_MAX: usize = 64;
 
+/// Legs from which on it is faster to sort them by the bytes of their keys.
+const RADIX_LEGS_MIN: usize = 256;
+
 const HASHER: FixedState = FixedState::with_seed(0);
 
 pub struct Arrangement {
@@ -202,7 +205,10 @@ impl Waiting {
     /// that nearly all comparisons are of one word.
     fn sort(waiting: &mut [Waiting]) {
         let words = |a: u32, b: u32| u64::from(a) << 32 | u64::from(b);
-        radsort::sort_by_key(waiting, |leg| words(leg.pair, leg.account));
+        match waiting.len() {
+            ..RADIX_LEGS_MIN => waiting.sort_unstable_by_key(|leg| words(leg.pair, leg.account)),
+            _ => radsort::sort_by_key(waiting, |leg| words(leg.pair, leg.account)),
+        }
         for legs in waiting.chunk_by_mut(|a, b| (a.pair, a.account) == (b.pair, b.account)) {
             if legs.len() > 1 {
                 legs.sort_unstable_by_key(|leg| words(leg.coordinate, leg.adds.from));
