@@ -35,6 +35,8 @@ pub mod diff;
 
 pub mod ingest;
 
+pub mod checkpoint;
+
 pub mod schedule;
 
 pub mod catalog;

@@ -18,6 +18,8 @@ pub const RECORD_BYTES_MAX: usize = 1 << 20;
 pub const QUARANTINE_RECORDS_MAX: usize = 10_000;
 /// Bytes of a set-aside record's payload that are kept.
 pub const QUARANTINE_PAYLOAD_BYTES_MAX: usize = 4_096;
+/// Checkpoints that are kept: where the last is damaged, the one before it is read.
+pub const CHECKPOINTS_KEPT: usize = 2;
 /// Group-by fields of one view.
 pub const GROUP_FIELDS_MAX: usize = 8;
 /// Groups a view may have over all its levels.

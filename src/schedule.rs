@@ -8,11 +8,12 @@ use std::sync::{Arc, RwLock};
 use hashbrown::{HashMap, HashSet};
 use rayon::prelude::*;
 
+use crate::checkpoint::{self, Loaded};
 use crate::clock::Timestamp;
 use crate::datum::{Datum, NULL};
 use crate::delta::Changes;
 use crate::dictionary::{Code, Dictionaries, Dictionary};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ingest::quarantine::Quarantine;
 use crate::ingest::source::Cut;
 use crate::plan::bind::{bind, kind_of};
@@ -150,6 +151,67 @@ impl Engine {
             times: TickTimes::default(),
             stale_at: Timestamp::MAX,
             quotes,
+        }
+    }
+
+    /// An engine at the epoch of a checkpoint, as the engine was that wrote it; its views are to be opened.
+    ///
+    /// Cost: the net positions of all rows.
+    ///
+    /// # Errors
+    /// `Data` where a sum over these rows leaves 128 bits, `Invalid` where the engine that wrote it knew other
+    /// names from the beginning.
+    pub fn restored(loaded: Loaded) -> Result<Engine> {
+        let mut engine = Engine::new();
+        let Loaded { manifest, dictionaries, tables, aside } = loaded;
+        {
+            // What is compiled already has codes of names.
+            let mut known = engine.dictionaries.write().expect("nobody reads yet");
+            let codes = 0..known.names.len() as Code;
+            if dictionaries.names.len() < known.names.len()
+                || codes.into_iter().any(|code| known.names.text(code) != dictionaries.names.text(code))
+            {
+                let message = "the checkpoint's names are of another build of the engine: start the build that wrote \
+                               it, or remove the directory to load everything anew";
+                return Err(Error::invalid("CHECKPOINT", message));
+            }
+            *known = dictionaries;
+        }
+        engine.tables = tables;
+        engine.quarantine = Quarantine::restored(aside);
+        engine.snapshot = Arc::new(Snapshot {
+            epoch: manifest.epoch,
+            as_of: manifest.as_of,
+            day: engine.tables.day(),
+            tables: engine.tables.publish(),
+            accounts: Arc::clone(engine.tables.accounts.codes()),
+            instruments: Arc::clone(engine.tables.instruments.codes()),
+            currencies: Arc::clone(engine.tables.currencies.codes()),
+            quarantine: Arc::clone(engine.quarantine.records()),
+            ..Snapshot::clone(&engine.snapshot)
+        });
+        engine.labels = Arc::new(Labels::of(&engine.snapshot));
+        // All is other than it was before there were rows, as at a switch of the business date.
+        let delta = Delta { day_before: Some(None), ..Delta::default() };
+        let tables = vec![Reach::Whole; engine.schema.tables.len()];
+        let price = engine.schema.table("base.price").id;
+        let prices = 0..engine.snapshot.table(price).len() as Row;
+        engine.stale_at = Freshening::of(&engine.snapshot, engine.quotes).first(prices);
+        engine.maintain(&delta, &BaseChanges { whole: true, tables })?;
+        Ok(engine)
+    }
+
+    /// What a checkpoint of the last epoch is made of.
+    ///
+    /// Cost: the rows that wait for their business date; the tables are shared until they change.
+    pub fn state(&self) -> checkpoint::State {
+        let dictionaries = self.dictionaries.read().expect("no writer panicked");
+        checkpoint::State {
+            snapshot: Arc::clone(&self.snapshot),
+            names: dictionaries.names.len(),
+            keys: dictionaries.keys.iter().map(Dictionary::len).collect(),
+            held: self.tables.waiting(),
+            set_aside: self.quarantine.counts().to_vec(),
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::source::SetAside;
+use crate::checkpoint::Aside;
 use crate::limits::QUARANTINE_RECORDS_MAX;
 
 /// The newest set-aside records, and how many there ever were by topic.
@@ -15,6 +16,12 @@ pub struct Quarantine {
 }
 
 impl Quarantine {
+    /// What was set aside before, with how many there ever were.
+    pub fn restored(aside: Aside) -> Quarantine {
+        let published = Arc::new(aside.records.clone());
+        Quarantine { records: aside.records.into(), counts: aside.counts, published }
+    }
+
     pub fn add(&mut self, records: impl IntoIterator<Item = SetAside>) {
         let mut changed = false;
         for record in records {

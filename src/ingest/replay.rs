@@ -17,7 +17,7 @@ use crate::delta::Changes;
 use crate::dictionary::Dictionaries;
 use crate::error::{Error, Kind, Result};
 use crate::ingest::decode::{Decoder, Line, Record, line};
-use crate::ingest::source::{Announced, Cut, Progress, Source, Unit};
+use crate::ingest::source::{Announced, Cut, Progress, Source, TopicOffset, Unit};
 use crate::limits::RECORD_BYTES_MAX;
 use crate::schema::{Schema, Table, TableId};
 
@@ -82,6 +82,35 @@ impl Replay {
         })
     }
 
+    /// Goes on behind what was applied before: `offsets` count the lines of each file that were, and `time` is
+    /// the greatest record time of these.
+    ///
+    /// # Errors
+    /// `Invalid` where there is no such file any more, or it has fewer lines; `Unavailable` where one cannot be
+    /// read.
+    pub fn resume(&mut self, offsets: &[TopicOffset], time: Timestamp) -> Result<()> {
+        for TopicOffset { topic, offset, .. } in offsets {
+            let file = self.files.iter_mut().find(|file| file.topic == *topic);
+            let gone = || {
+                let message = format!(
+                    "{offset} records of {topic} were applied before, and the recording has fewer: replay the \
+                     recording of the checkpoint, or remove the checkpoints to play it from the beginning"
+                );
+                Error::invalid("OFFSET_OUT_OF_RANGE", message)
+            };
+            let file = file.ok_or_else(gone)?;
+            while file.offset() < *offset {
+                if matches!(file.head, Head::End) {
+                    return Err(gone());
+                }
+                file.advance()?;
+            }
+        }
+        self.record_time_max = self.record_time_max.max(Some(time));
+        self.caught_up = self.is_caught_up();
+        Ok(())
+    }
+
     /// The file whose head is next: a bad line at once, else the earliest.
     fn next(&self) -> Option<usize> {
         let heads = self.files.iter().enumerate().filter(|(_, file)| !matches!(file.head, Head::End));
@@ -105,6 +134,7 @@ impl Replay {
             Head::Bad(reason) => self.decoder.set_aside(file.table, position, &file.buffer, reason),
             Head::End => {}
         }
+        file.moved = true;
         file.advance()
     }
 
@@ -156,6 +186,11 @@ impl Source for Replay {
         let shown = if self.caught_up { &[] } else { self.files.as_slice() };
         let progress = shown.iter().map(TopicFile::progress).collect();
         let Cut { changes, set_aside, .. } = self.decoder.take();
+        let offsets = self.files.iter_mut().filter_map(|file| {
+            let moved = std::mem::take(&mut file.moved);
+            moved.then(|| TopicOffset { topic: file.topic.clone(), partition: 0, offset: file.offset() })
+        });
+        let offsets = offsets.collect();
         let newest = self.files.iter_mut().filter_map(|file| Some((file.table, file.newest.take()?)));
         let newest = newest.collect();
         let (record_time_max, caught_up) = (self.record_time_max, self.caught_up);
@@ -163,7 +198,19 @@ impl Source for Replay {
         // What was recorded last is the end of the source's time, too.
         let playing = self.pace.as_ref().filter(|_| !ended);
         let source_time = playing.and_then(|pace| pace.time(now)).or(record_time_max);
-        Ok(Cut { changes, set_aside, record_time_max, caught_up, more, progress, newest, source_time, ended })
+        Ok(Cut {
+            changes,
+            set_aside,
+            record_time_max,
+            caught_up,
+            more,
+            progress,
+            newest,
+            source_time,
+            ended,
+            offsets,
+            ..Cut::default()
+        })
     }
 
     /// Lines by the size of each file and of the lines at its beginning: to read all of it only to count
@@ -216,6 +263,8 @@ struct TopicFile {
     first: Option<Timestamp>,
     /// The time of the newest good record since the last cut.
     newest: Option<Timestamp>,
+    /// A line was handed out since the last cut.
+    moved: bool,
 }
 
 /// The next line of a file, in its buffer.
@@ -266,7 +315,16 @@ impl TopicFile {
             head: Head::End,
             first: None,
             newest: None,
+            moved: false,
         })
+    }
+
+    /// How many lines stand before the head.
+    fn offset(&self) -> i64 {
+        match self.head {
+            Head::End => self.line as i64,
+            Head::Record(_) | Head::Bad(_) => self.line as i64 - 1,
+        }
     }
 
     /// Makes the next line that is not blank the head.

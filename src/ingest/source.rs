@@ -1,5 +1,7 @@
 //! Where records come from: one trait, so that the engine cannot tell one source from another.
 
+use serde::{Deserialize, Serialize};
+
 use crate::clock::Timestamp;
 use crate::delta::Changes;
 use crate::error::Result;
@@ -67,6 +69,29 @@ pub struct Cut {
     pub source_time: Option<Timestamp>,
     /// Whether the source has come to its end: nothing follows, whatever the time.
     pub ended: bool,
+    /// Where the next record of each partition stands that this cut took records of; none where a source
+    /// has no offsets.
+    pub offsets: Vec<TopicOffset>,
+    /// What of the source lies behind although it could be asked, as of this cut.
+    pub lagging: Vec<Lagging>,
+}
+
+/// A place in a partition of a topic.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct TopicOffset {
+    /// As the schema names it.
+    pub topic: String,
+    pub partition: i32,
+    /// Of the next record; those below are applied.
+    pub offset: i64,
+}
+
+/// A part of a source, such as one partition, that is not known to be up to date.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lagging {
+    pub source: String,
+    /// When it was last known to be.
+    pub since: Timestamp,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,6 +9,7 @@ pub mod chunk;
 pub mod coded;
 pub mod homes;
 pub mod partition;
+pub mod restore;
 pub mod snapshot;
 
 use std::collections::BTreeMap;
@@ -347,6 +348,12 @@ impl Tables {
     /// Records that wait for their business date.
     pub fn held(&self) -> usize {
         self.held.values().map(HashMap::len).sum()
+    }
+
+    /// The rows that wait for their business date, each with its table.
+    pub fn waiting(&self) -> Vec<(TableId, Vec<Datum>)> {
+        let due = self.held.values().flatten();
+        due.map(|((table, _), row)| (*table, row.clone())).collect()
     }
 
     /// The partitions of a table as they stand.

@@ -46,7 +46,11 @@ pub struct Desk {
 
 impl Desk {
     pub fn new() -> Desk {
-        let engine = Engine::new();
+        Desk::over(Engine::new())
+    }
+
+    /// A desk over an engine that has rows already.
+    pub fn over(engine: Engine) -> Desk {
         let decoder = Decoder::new(engine.schema(), engine.dictionaries().clone()).unwrap();
         Desk { engine, decoder, shown: HashMap::new() }
     }

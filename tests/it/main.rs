@@ -1,5 +1,6 @@
 mod ahead;
 mod bench;
+mod checkpoint;
 mod columns;
 mod console;
 mod coverage;
