@@ -2,17 +2,21 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use tickview::checkpoint::{Checkpoints, Origin};
 use tickview::clock;
 use tickview::ingest::ahead::Ahead;
 use tickview::ingest::market::{Market, MarketConfig};
 use tickview::ingest::replay::Replay;
-use tickview::ingest::source::Source;
+use tickview::ingest::source::{Source, TopicOffset};
 use tickview::schedule::Engine;
+use tickview::schema::Schema;
 use tickview::serve::desk::{self, Options};
 use tickview::serve::http;
+use tickview::serve::keeper::Keeper;
 use tickview::serve::live::Live;
 use tickview::serve::memory::{self, Size, Watch};
 use tracing_subscriber::EnvFilter;
@@ -52,6 +56,12 @@ struct Serve {
     /// opened; where this is left out, what the machine or control group has, less an eighth.
     #[arg(long, value_name = "SIZE")]
     memory_limit: Option<Size>,
+    /// Keeps checkpoints in this directory and starts from the last one there, where the source is a replay.
+    #[arg(long, value_name = "DIR")]
+    checkpoint_dir: Option<PathBuf>,
+    /// Seconds from one checkpoint to the next.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
+    checkpoint_every: u32,
     #[command(flatten)]
     market: MarketFlags,
 }
@@ -109,15 +119,19 @@ fn main() -> Result<()> {
 }
 
 fn serve(flags: Serve) -> Result<()> {
-    let engine = Engine::new();
-    let source = source(&flags, &engine)?;
+    let (engine, source, keeping) = begin(&flags)?;
     let limit = flags.memory_limit.or_else(|| memory::standard_limit(&memory::read_file));
     if let (Some(limit), Some(announced)) = (limit, source.announced()) {
         memory::admit(&announced, limit)?;
         tracing::info!(need = %memory::estimate(&announced), %limit, "the source fits into memory");
     }
     let source = Ahead::new(source).context("the system gives no thread for the source")?;
-    let live = Live::new(engine, Box::new(source))?;
+    let mut live = Live::new(engine, Box::new(source))?;
+    if let Some(Keeping { checkpoints, origin, offsets }) = keeping {
+        let every_us = i64::from(flags.checkpoint_every) * clock::SECOND_US;
+        let keeper = Keeper::new(checkpoints, origin, every_us);
+        live.keep(keeper.context("the system gives no thread for checkpoints")?, &offsets);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let options = Options { stop_after_ticks: flags.stop_after_ticks };
     runtime.block_on(async {
@@ -134,11 +148,63 @@ fn serve(flags: Serve) -> Result<()> {
     })
 }
 
-fn source(flags: &Serve, engine: &Engine) -> Result<Box<dyn Source>> {
+/// Where checkpoints are kept, of what, and where that stands.
+struct Keeping {
+    checkpoints: Checkpoints,
+    origin: Origin,
+    offsets: Vec<TopicOffset>,
+}
+
+/// The engine and its source: as the last checkpoint has them, if there is one, else from the beginning.
+fn begin(flags: &Serve) -> Result<(Engine, Box<dyn Source>, Option<Keeping>)> {
+    let Some(dir) = &flags.checkpoint_dir else {
+        let engine = Engine::new();
+        let source = source(flags, &engine, &[])?;
+        return Ok((engine, source, None));
+    };
+    let origin = origin(flags)?;
+    let checkpoints = Checkpoints::open(dir)?;
+    let (engine, offsets) = match checkpoints.latest(&Arc::new(Schema::base()))? {
+        None => (Engine::new(), Vec::new()),
+        Some(loaded) => {
+            let before = &loaded.manifest.origin;
+            if *before != origin {
+                bail!(
+                    "the checkpoints in {} are of the {} {}, not of the {} {}: name another directory",
+                    dir.display(),
+                    before.source,
+                    before.identity,
+                    origin.source,
+                    origin.identity
+                );
+            }
+            let offsets = loaded.manifest.offsets.clone();
+            tracing::info!(epoch = loaded.manifest.epoch, "going on from a checkpoint");
+            (Engine::restored(loaded)?, offsets)
+        }
+    };
+    let source = source(flags, &engine, &offsets)?;
+    Ok((engine, source, Some(Keeping { checkpoints, origin, offsets })))
+}
+
+/// What tells the source from others, for checkpoints.
+fn origin(flags: &Serve) -> Result<Origin> {
+    let Some(directory) = flags.source.strip_prefix("replay=") else {
+        bail!("--checkpoint-dir goes with --source replay=DIR: a market begins anew");
+    };
+    let place =
+        std::fs::canonicalize(directory).with_context(|| format!("there is no directory {directory}"))?;
+    Ok(Origin { source: "replay".to_owned(), identity: place.display().to_string() })
+}
+
+/// The source behind what was applied before.
+fn source(flags: &Serve, engine: &Engine, offsets: &[TopicOffset]) -> Result<Box<dyn Source>> {
     let dictionaries = engine.dictionaries().clone();
     if let Some(directory) = flags.source.strip_prefix("replay=") {
         let directory = PathBuf::from(directory);
-        return Ok(Box::new(Replay::open(&directory, engine.schema(), dictionaries, flags.speed)?));
+        let mut replay = Replay::open(&directory, engine.schema(), dictionaries, flags.speed)?;
+        replay.resume(offsets, engine.snapshot().as_of)?;
+        return Ok(Box::new(replay));
     }
     if flags.source != "market" {
         bail!("--source is {:?}; it must be market or replay=DIR", flags.source);

@@ -1,6 +1,6 @@
 //! The state of one epoch in files, and an engine made of them again.
 //!
-//! A checkpoint is a directory named after its epoch: base tables and dictionaries as Arrow IPC files, and a
+//! A checkpoint is a directory with a number, counted up: base tables and dictionaries as Arrow IPC files, and a
 //! manifest with the place in the source up to which records are in them. It holds what records said and
 //! nothing that is derived: net positions and views come from the rows again, bit for bit. It is written
 //! from a snapshot, beside the ticks, under another name and renamed when all of it is on the disk; so a
@@ -15,7 +15,7 @@ mod load;
 mod manifest;
 mod save;
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -57,23 +57,45 @@ pub struct Written {
     pub bytes: u64,
 }
 
-/// A directory of checkpoints, of which the newest few are kept.
-#[derive(Debug, Clone)]
+/// A directory of checkpoints, of which the newest few are kept. One process at a time has it open.
+#[derive(Debug)]
 pub struct Checkpoints {
     dir: PathBuf,
+    /// Locked as long as it is open.
+    _lock: File,
 }
 
-/// The name of a checkpoint that is not whole yet.
+const LOCK: &str = "lock";
+
+/// What the name of a checkpoint begins with that is not whole yet.
 const UNFINISHED: &str = "unfinished-";
+
+/// Digits of a checkpoint's name.
+const NAME_DIGITS: usize = 10;
 
 impl Checkpoints {
     /// Opens a directory, which is made where it is missing; what an earlier process left unfinished goes.
     ///
     /// # Errors
-    /// `Unavailable` where it cannot be made or read.
+    /// `Unavailable` where it cannot be made or read, or another process has it open.
     pub fn open(dir: &Path) -> Result<Checkpoints> {
-        let opened = || -> io::Result<()> {
+        let opened = || -> io::Result<File> {
             fs::create_dir_all(dir)?;
+            File::create(dir.join(LOCK))
+        };
+        let lock = opened().map_err(|error| unusable(dir, &error))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(fs::TryLockError::WouldBlock) => {
+                let message = format!(
+                    "another process keeps its checkpoints in {}: end it, or name another directory",
+                    dir.display()
+                );
+                return Err(Error::new(Kind::Unavailable, "CHECKPOINT", message));
+            }
+            Err(fs::TryLockError::Error(error)) => return Err(unusable(dir, &error)),
+        }
+        let cleared = || -> io::Result<()> {
             for entry in fs::read_dir(dir)? {
                 let entry = entry?;
                 if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
@@ -82,8 +104,8 @@ impl Checkpoints {
             }
             Ok(())
         };
-        opened().map_err(|error| unusable(dir, &error))?;
-        Ok(Checkpoints { dir: dir.to_owned() })
+        cleared().map_err(|error| unusable(dir, &error))?;
+        Ok(Checkpoints { dir: dir.to_owned(), _lock: lock })
     }
 
     /// Writes a checkpoint, then removes all but the newest few. It blocks: whoever has a thread to spare
@@ -92,24 +114,26 @@ impl Checkpoints {
     /// # Errors
     /// `Unavailable` where the disk takes it not; what was there is there still.
     pub fn write(&self, state: &State, origin: &Origin, offsets: &[TopicOffset]) -> Result<Written> {
-        let epoch = state.snapshot.epoch;
-        let (unfinished, whole) = (self.dir.join(format!("{UNFINISHED}{epoch:020}")), self.place(epoch));
+        // Another name than any before: until this one is whole, nothing of them is touched.
+        let number = self.numbers()?.last().map_or(1, |last| last + 1);
+        let unfinished = self.dir.join(format!("{UNFINISHED}{number}"));
         let written = || -> io::Result<Written> {
-            for old in [&unfinished, &whole].into_iter().filter(|old| old.exists()) {
-                fs::remove_dir_all(old)?;
+            if unfinished.exists() {
+                fs::remove_dir_all(&unfinished)?;
             }
             fs::create_dir(&unfinished)?;
             let files = save::save(&unfinished, state)?;
             let manifest = Manifest::new(state, origin, offsets, files);
             manifest.write(&unfinished)?;
             files::sync(&unfinished)?;
-            fs::rename(&unfinished, &whole)?;
+            fs::rename(&unfinished, self.place(number))?;
             files::sync(&self.dir)?;
-            let rows = manifest.files.iter().map(|file| file.rows).sum();
-            Ok(Written { epoch, rows, bytes: manifest.files.iter().map(|file| file.bytes).sum() })
+            let (rows, bytes) =
+                manifest.files.iter().fold((0, 0), |(r, b), file| (r + file.rows, b + file.bytes));
+            Ok(Written { epoch: manifest.epoch, rows, bytes })
         };
         let written = written().map_err(|error| unusable(&self.dir, &error))?;
-        for old in self.epochs()?.into_iter().rev().skip(CHECKPOINTS_KEPT) {
+        for old in self.numbers()?.into_iter().rev().skip(CHECKPOINTS_KEPT) {
             let removed = fs::remove_dir_all(self.place(old));
             removed.map_err(|error| unusable(&self.place(old), &error))?;
         }
@@ -123,47 +147,42 @@ impl Checkpoints {
     /// or schema; both say what to do.
     pub fn latest(&self, schema: &Arc<Schema>) -> Result<Option<Loaded>> {
         let mut damages = Vec::new();
-        for epoch in self.epochs()?.into_iter().rev() {
-            let place = self.place(epoch);
+        for number in self.numbers()?.into_iter().rev() {
+            let place = self.place(number);
             match load::load(&place, schema) {
                 Ok(loaded) => return Ok(Some(loaded)),
                 Err(error) if error.kind == Kind::Data => {
-                    tracing::warn!(checkpoint = %place.display(), %error, "a checkpoint is damaged; trying the one before");
+                    tracing::warn!(%error, "a checkpoint is passed over for the one before");
                     damages.push(error.message);
                 }
                 Err(error) => return Err(error),
             }
         }
-        match damages.is_empty() {
-            true => Ok(None),
-            false => Err(Error::new(
-                Kind::Data,
-                "CHECKPOINT",
-                format!(
-                    "every checkpoint in {} is damaged: {}; remove the directory to load everything anew",
-                    self.dir.display(),
-                    damages.join("; ")
-                ),
-            )),
+        if damages.is_empty() {
+            return Ok(None);
         }
+        let message = format!(
+            "every checkpoint in {} is damaged: {}; remove the directory to load everything anew",
+            self.dir.display(),
+            damages.join("; ")
+        );
+        Err(Error::new(Kind::Data, "CHECKPOINT", message))
     }
 
-    fn place(&self, epoch: u64) -> PathBuf {
-        self.dir.join(format!("{epoch:020}"))
+    fn place(&self, number: u64) -> PathBuf {
+        self.dir.join(format!("{number:0NAME_DIGITS$}"))
     }
 
-    /// The epochs of all whole checkpoints, oldest first.
-    fn epochs(&self) -> Result<Vec<u64>> {
+    /// The numbers of all whole checkpoints, oldest first.
+    fn numbers(&self) -> Result<Vec<u64>> {
         let read = || -> io::Result<Vec<u64>> {
-            let mut epochs = Vec::new();
+            let mut numbers = Vec::new();
             for entry in fs::read_dir(&self.dir)? {
                 let name = entry?.file_name();
-                epochs.extend(
-                    name.to_str().filter(|name| name.len() == 20).and_then(|name| name.parse::<u64>().ok()),
-                );
+                numbers.extend(name.to_str().and_then(|name| name.parse::<u64>().ok()));
             }
-            epochs.sort_unstable();
-            Ok(epochs)
+            numbers.sort_unstable();
+            Ok(numbers)
         };
         read().map_err(|error| unusable(&self.dir, &error))
     }

@@ -1,10 +1,12 @@
 //! The engine with a source, as the server drives it.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};
 
 use chrono::{DateTime, NaiveDate, TimeDelta};
 use hashbrown::HashMap;
 
+use super::keeper::Keeper;
 use super::topics::Topics;
 use super::views::{Gauges, StaleSource, Tick, Ticking, ViewHandle, Views};
 use crate::catalog::{self, Catalog, Kind, Rollover, Status};
@@ -12,7 +14,7 @@ use crate::clock::{self, Timestamp};
 use crate::datum::{Datum, NULL};
 use crate::dictionary::{Code, Dictionaries};
 use crate::error::Result;
-use crate::ingest::source::{Progress, Source};
+use crate::ingest::source::{Progress, Source, TopicOffset};
 use crate::limits::{CUT_RECORDS_MAX, OPENING_ROWS};
 use crate::plan::bind::{GROUP_FIELDS, VIEWS, default_group_by, doc, row_doc, row_title, title};
 use crate::schedule::Engine;
@@ -30,6 +32,9 @@ pub struct Live {
     /// The source's own time, where its records bring it.
     record_time: Option<Timestamp>,
     topics: Topics,
+    /// Where the source stands at this epoch, by topic and partition.
+    offsets: BTreeMap<(String, i32), i64>,
+    keeper: Option<Keeper>,
     measures: Vec<(String, Vec<catalog::Measure>)>,
 }
 
@@ -43,7 +48,39 @@ impl Live {
         }
         engine.set_stopwatch(clock::stopwatch);
         let topics = Topics::new(engine.schema());
-        Ok(Live { engine, source, ready: false, progress: Vec::new(), record_time: None, topics, measures })
+        Ok(Live {
+            engine,
+            source,
+            ready: false,
+            progress: Vec::new(),
+            record_time: None,
+            topics,
+            offsets: BTreeMap::new(),
+            keeper: None,
+            measures,
+        })
+    }
+
+    /// Keeps checkpoints from now on. `offsets` say where the source stands already.
+    pub fn keep(&mut self, keeper: Keeper, offsets: &[TopicOffset]) {
+        self.keeper = Some(keeper);
+        self.stand(offsets);
+    }
+
+    fn stand(&mut self, offsets: &[TopicOffset]) {
+        let place = |at: &TopicOffset| ((at.topic.clone(), at.partition), at.offset);
+        self.offsets.extend(offsets.iter().map(place));
+    }
+
+    /// Has a checkpoint written where one is due: of what is complete, not of half a load.
+    fn look_after_checkpoints(&mut self, now: Timestamp) {
+        let Live { engine, keeper: Some(keeper), offsets, ready: true, .. } = self else { return };
+        let offset = |((topic, partition), offset): (&(String, i32), &i64)| TopicOffset {
+            topic: topic.clone(),
+            partition: *partition,
+            offset: *offset,
+        };
+        keeper.look(now, engine.snapshot().epoch, || (engine.state(), offsets.iter().map(offset).collect()));
     }
 }
 
@@ -216,16 +253,21 @@ impl Ticking for Live {
     fn tick(&mut self, now: Timestamp) -> Result<Tick> {
         let start = clock::now();
         self.topics.ask(now);
-        let cut = self.source.cut(now, CUT_RECORDS_MAX)?;
+        let mut cut = self.source.cut(now, CUT_RECORDS_MAX)?;
         let taken = clock::now();
         self.topics.hear(&cut, self.ready);
         self.record_time = cut.record_time_max.or(self.record_time);
         self.progress.clone_from(&cut.progress);
         let (caught_up, more) = (cut.caught_up, cut.more);
-        let changed = self.engine.tick(self.record_time.unwrap_or(now), cut)?;
+        let offsets = std::mem::take(&mut cut.offsets);
+        let changed = self.engine.tick(self.record_time.unwrap_or(now), cut);
+        // The tables have the cut, whatever becomes of a view.
+        self.stand(&offsets);
+        let changed = changed?;
         self.source.reuse(self.engine.take_spent());
         let became_ready = caught_up && !self.ready;
         self.ready |= caught_up;
+        self.look_after_checkpoints(now);
         let us = |from: Timestamp, to: Timestamp| (to - from).max(0) as u64;
         let stages_us = vec![("cut", us(start, taken)), ("evaluate", us(taken, clock::now()))];
         let parts_ns = if changed { self.engine.tick_times().stages().collect() } else { Vec::new() };

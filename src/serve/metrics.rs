@@ -43,6 +43,10 @@ fn describe() {
         "Time of the last tick that changed something, by part of its evaluation"
     );
     describe_counter!("tickview_ticks_total", "Ticks that changed something");
+    describe_gauge!("tickview_checkpoint_bytes", Unit::Bytes, "Files of the last checkpoint");
+    describe_gauge!("tickview_checkpoint_seconds", Unit::Seconds, "What it took to write it");
+    describe_counter!("tickview_checkpoints_total", "Checkpoints written");
+    describe_counter!("tickview_checkpoint_errors_total", "Checkpoints that could not be written");
     describe_counter!("tickview_tick_errors_total", "Ticks that failed and changed nothing");
     describe_gauge!("tickview_epoch", "Number of the committed state");
     describe_gauge!("tickview_ready", "1 once a first consistent snapshot stands");
@@ -90,6 +94,16 @@ pub(super) fn record_tick(tick: &Tick, publish_us: u64, total_us: u64) {
 
 pub(super) fn record_tick_error() {
     counter!("tickview_tick_errors_total").increment(1);
+}
+
+pub(super) fn record_checkpoint(bytes: u64, seconds: f64) {
+    counter!("tickview_checkpoints_total").increment(1);
+    gauge!("tickview_checkpoint_bytes").set(bytes as f64);
+    gauge!("tickview_checkpoint_seconds").set(seconds);
+}
+
+pub(super) fn record_checkpoint_error() {
+    counter!("tickview_checkpoint_errors_total").increment(1);
 }
 
 pub(super) fn record_traffic(traffic: Traffic) {

@@ -12,6 +12,7 @@ mod audit;
 mod branch;
 pub mod desk;
 pub mod http;
+pub mod keeper;
 pub mod live;
 pub mod loading;
 pub mod memory;

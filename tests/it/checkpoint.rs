@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use tickview::checkpoint::{Checkpoints, Origin};
 use tickview::clock::Timestamp;
@@ -14,6 +15,9 @@ use tickview::ingest::replay::Replay;
 use tickview::ingest::source::{Cut, SetAside, Source, TopicOffset};
 use tickview::schedule::Engine;
 use tickview::schema::Schema;
+use tickview::serve::keeper::Keeper;
+use tickview::serve::live::Live;
+use tickview::serve::views::{Ticking, Views};
 use tickview::view::recompute::Oracle;
 
 use crate::desk::{Desk, NOW};
@@ -35,15 +39,16 @@ impl Place {
         Checkpoints::open(&self.0).unwrap()
     }
 
-    fn epochs(&self) -> Vec<u64> {
+    /// The numbers of all checkpoints, oldest first.
+    fn numbers(&self) -> Vec<u64> {
         let names = fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().file_name());
-        let mut epochs: Vec<u64> = names.map(|name| name.to_str().unwrap().parse().unwrap()).collect();
-        epochs.sort_unstable();
-        epochs
+        let mut numbers: Vec<u64> = names.filter_map(|name| name.to_str().unwrap().parse().ok()).collect();
+        numbers.sort_unstable();
+        numbers
     }
 
-    fn files(&self, epoch: u64) -> Vec<PathBuf> {
-        let dir = self.0.join(format!("{epoch:020}"));
+    fn files(&self, number: u64) -> Vec<PathBuf> {
+        let dir = self.0.join(format!("{number:010}"));
         let mut files: Vec<PathBuf> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
         files.sort_unstable();
         files
@@ -163,11 +168,9 @@ fn a_damaged_checkpoint_falls_back_to_the_one_before() {
     let place = Place::new();
     let desk = two_checkpoints(&place);
     let schema = desk.engine.schema();
-    let epochs = place.epochs();
-    let [before, last] = epochs.as_slice() else { panic!("two are kept, not {epochs:?}") };
-    let newest = || place.open().latest(schema).unwrap().unwrap().manifest.epoch;
-    assert_eq!(newest(), *last);
-    for file in place.files(*last) {
+    let newest = || place.open().latest(schema).unwrap().unwrap().manifest.offsets;
+    assert_eq!(newest(), offsets(2));
+    for file in place.files(2) {
         let whole = fs::read(&file).unwrap();
         let mut flipped = whole.clone();
         let middle = flipped.len() / 2;
@@ -175,12 +178,12 @@ fn a_damaged_checkpoint_falls_back_to_the_one_before() {
         let longer = [&whole[..], b" {}"].concat();
         for damaged in [&flipped[..], &whole[..whole.len() - 1], &[], &longer] {
             fs::write(&file, damaged).unwrap();
-            assert_eq!(newest(), *before, "{} of {} bytes", file.display(), damaged.len());
+            assert_eq!(newest(), offsets(1), "{} of {} bytes", file.display(), damaged.len());
         }
         fs::remove_file(&file).unwrap();
-        assert_eq!(newest(), *before, "{} is missing", file.display());
+        assert_eq!(newest(), offsets(1), "{} is missing", file.display());
         fs::write(&file, &whole).unwrap();
-        assert_eq!(newest(), *last);
+        assert_eq!(newest(), offsets(2));
     }
 }
 
@@ -188,8 +191,8 @@ fn a_damaged_checkpoint_falls_back_to_the_one_before() {
 fn where_every_checkpoint_is_damaged_it_says_so() {
     let place = Place::new();
     let desk = two_checkpoints(&place);
-    for epoch in place.epochs() {
-        fs::write(place.files(epoch).iter().find(|file| file.ends_with("manifest.json")).unwrap(), "{}")
+    for number in place.numbers() {
+        fs::write(place.files(number).iter().find(|file| file.ends_with("manifest.json")).unwrap(), "{}")
             .unwrap();
     }
     let error = place.open().latest(desk.engine.schema()).err().unwrap();
@@ -208,17 +211,28 @@ fn the_last_two_are_kept_and_unfinished_ones_go() {
         desk.tick(NOW + tick, &records);
         place.open().write(&desk.engine.state(), &origin(), &[]).unwrap();
     }
-    let epoch = desk.engine.snapshot().epoch;
-    assert_eq!(place.epochs(), [epoch - 1, epoch]);
-    let unfinished = place.0.join(format!("unfinished-{:020}", epoch + 1));
+    assert_eq!(place.numbers(), [3, 4]);
+    let unfinished = place.0.join("unfinished-5");
     fs::create_dir(&unfinished).unwrap();
     fs::write(unfinished.join("names.arrow"), b"half of it").unwrap();
     let again = place.open();
     assert!(!unfinished.exists());
+    let epoch = desk.engine.snapshot().epoch;
     assert_eq!(again.latest(desk.engine.schema()).unwrap().unwrap().manifest.epoch, epoch);
-    // The same epoch may be written once more.
+    // The same epoch once more is another checkpoint: the one before stands until this one is whole.
     again.write(&desk.engine.state(), &origin(), &[]).unwrap();
-    assert_eq!(place.epochs(), [epoch - 1, epoch]);
+    assert_eq!(place.numbers(), [4, 5]);
+}
+
+#[test]
+fn one_process_at_a_time_has_a_directory() {
+    let place = Place::new();
+    let first = place.open();
+    let error = Checkpoints::open(&place.0).err().unwrap();
+    assert_eq!(error.kind, Kind::Unavailable);
+    assert!(error.message.contains("another process"), "{error}");
+    drop(first);
+    place.open();
 }
 
 #[test]
@@ -338,4 +352,46 @@ fn a_recording_that_is_shorter_than_the_checkpoint_is_refused() {
     assert_eq!((error.kind, error.code), (Kind::Invalid, "OFFSET_OUT_OF_RANGE"));
     let unknown = [TopicOffset { topic: "base.unknown".to_owned(), partition: 0, offset: 1 }];
     assert!(replay.resume(&unknown, NOW).err().unwrap().message.contains("base.unknown"));
+}
+
+/// Ticks until the directory has so many checkpoints.
+fn tick_until(live: &mut Live, place: &Place, checkpoints: usize) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while place.numbers().len() < checkpoints {
+        assert!(Instant::now() < deadline, "no checkpoint was written");
+        live.tick(NOW).unwrap();
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[test]
+fn a_server_goes_on_from_its_last_checkpoint() {
+    let place = Place::new();
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/desk");
+    let start = |checkpoints: Checkpoints, engine: Engine, offsets: &[TopicOffset]| {
+        let dictionaries = engine.dictionaries().clone();
+        let mut replay = Replay::open(&fixture, engine.schema(), dictionaries, None).unwrap();
+        replay.resume(offsets, engine.snapshot().as_of).unwrap();
+        let mut live = Live::new(engine, Box::new(replay)).unwrap();
+        live.keep(Keeper::new(checkpoints, origin(), 0).unwrap(), offsets);
+        live
+    };
+    let mut live = start(place.open(), Engine::new(), &[]);
+    tick_until(&mut live, &place, 1);
+    let epoch = live.epoch();
+    drop(live);
+    let checkpoints = place.open();
+    let loaded = checkpoints.latest(&Arc::new(Schema::base())).unwrap().unwrap();
+    let offsets = loaded.manifest.offsets.clone();
+    assert_eq!(offsets.len(), 8, "a place in each file");
+    let mut again = start(checkpoints, Engine::restored(loaded).unwrap(), &offsets);
+    again.tick(NOW).unwrap();
+    assert!(again.ready());
+    assert_eq!(again.epoch(), epoch, "nothing came since");
+    tick_until(&mut again, &place, 2);
+    drop(again);
+    let recorded = Desk::over(restored(&place.open())).show(&spec(&["sector"]));
+    let mut whole = Player::new(Engine::new(), &[]);
+    while whole.tick() {}
+    assert_eq!(recorded, Desk::over(whole.engine).show(&spec(&["sector"])));
 }
