@@ -44,6 +44,7 @@ build: page
 test: test-rust test-web test-browser test-embed
 
 test-rust: page
+	.ci/setup kafka
 	$(call limit,$(cargo_limit)) cargo test --locked --release --test it --no-run
 	INSTA_UPDATE=$${INSTA_UPDATE:-no} $(call limit,1200) cargo test --locked --release --test it
 

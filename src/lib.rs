@@ -11,7 +11,7 @@
 //! - Work happens at ticks; every queue is bounded by [`limits`].
 //! - The same cuts at the same times give the same patches, byte for byte.
 //! - One epoch, one price per instrument, everywhere.
-//! - Only `ingest::decode` and `serve::protocol` know wire formats.
+//! - Only `ingest::decode`, its inverse `ingest::encode` and `serve::protocol` know wire formats.
 
 pub mod error;
 

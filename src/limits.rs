@@ -18,6 +18,16 @@ pub const RECORD_BYTES_MAX: usize = 1 << 20;
 pub const QUARANTINE_RECORDS_MAX: usize = 10_000;
 /// Bytes of a set-aside record's payload that are kept.
 pub const QUARANTINE_PAYLOAD_BYTES_MAX: usize = 4_096;
+/// Bytes of Kafka's records that wait, of all partitions together, in librdkafka's queues; each may exceed
+/// its share by one fetch.
+pub const KAFKA_QUEUED_BYTES_MAX: usize = 128 << 20;
+/// Records and bytes of one partition that are taken out of its queue ahead of the cuts.
+pub const KAFKA_AHEAD_RECORDS_MAX: usize = 8_192;
+pub const KAFKA_AHEAD_BYTES_MAX: usize = 1 << 20;
+/// How long a partition may be out of reach, or behind what its broker has, before clients are told.
+pub const KAFKA_LAG_MS_MAX: u64 = 5_000;
+/// How long a cluster may take to answer when a source is opened.
+pub const KAFKA_CONNECT_MS_MAX: u64 = 15_000;
 /// Checkpoints that are kept: where the last is damaged, the one before it is read.
 pub const CHECKPOINTS_KEPT: usize = 2;
 /// Group-by fields of one view.

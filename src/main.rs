@@ -1,14 +1,17 @@
 //! The server binary: flags and wiring.
 
+mod commands;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use tickview::checkpoint::{Checkpoints, Origin};
+use tickview::checkpoint::{Checkpoints, Manifest, Origin};
 use tickview::clock;
 use tickview::ingest::ahead::Ahead;
+use tickview::ingest::kafka::{Kafka, Resumed};
 use tickview::ingest::market::{Market, MarketConfig};
 use tickview::ingest::replay::Replay;
 use tickview::ingest::source::{Source, TopicOffset};
@@ -20,6 +23,10 @@ use tickview::serve::keeper::Keeper;
 use tickview::serve::live::Live;
 use tickview::serve::memory::{self, Size, Watch};
 use tracing_subscriber::EnvFilter;
+
+use commands::kafka::{KafkaFlags, KafkaTime};
+use commands::produce::{self, Produce};
+use commands::topics::{self, Topics};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -36,6 +43,10 @@ struct Cli {
 enum Command {
     /// Serves the page, the WebSocket and the API.
     Serve(Serve),
+    /// Publishes the embedded market, or a recording, to the topics of a Kafka cluster.
+    Produce(Produce),
+    /// Makes the topics of a Kafka cluster.
+    Topics(Topics),
 }
 
 #[derive(Args)]
@@ -43,7 +54,8 @@ struct Serve {
     /// The address to listen on. Whoever reaches it sees every account: keep it on 127.0.0.1.
     #[arg(long, default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
-    /// `market` for the embedded market, `replay=DIR` for a directory of TOPIC.ndjson files.
+    /// `market` for the embedded market, `replay=DIR` for a directory of TOPIC.ndjson files,
+    /// `kafka=HOST:PORT` for a Kafka cluster.
     #[arg(long, default_value = "market")]
     source: String,
     /// How many times faster than recorded a replay runs; as fast as it can where this is left out.
@@ -56,12 +68,17 @@ struct Serve {
     /// opened; where this is left out, what the machine or control group has, less an eighth.
     #[arg(long, value_name = "SIZE")]
     memory_limit: Option<Size>,
-    /// Keeps checkpoints in this directory and starts from the last one there, where the source is a replay.
+    /// Keeps checkpoints in this directory and starts from the last one there; for replays and Kafka.
     #[arg(long, value_name = "DIR")]
     checkpoint_dir: Option<PathBuf>,
     /// Seconds from one checkpoint to the next.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
     checkpoint_every: u32,
+    /// What time it is where the source is a Kafka cluster.
+    #[arg(long, value_enum, default_value_t = KafkaTime::Arrival)]
+    kafka_time: KafkaTime,
+    #[command(flatten)]
+    kafka: KafkaFlags,
     #[command(flatten)]
     market: MarketFlags,
 }
@@ -115,6 +132,8 @@ fn main() -> Result<()> {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     match Cli::parse().command {
         Command::Serve(flags) => serve(flags),
+        Command::Produce(flags) => produce::run(&flags),
+        Command::Topics(flags) => topics::run(&flags),
     }
 }
 
@@ -159,71 +178,87 @@ struct Keeping {
 fn begin(flags: &Serve) -> Result<(Engine, Box<dyn Source>, Option<Keeping>)> {
     let Some(dir) = &flags.checkpoint_dir else {
         let engine = Engine::new();
-        let source = source(flags, &engine, &[])?;
+        let (source, _) = source(flags, &engine, None)?;
         return Ok((engine, source, None));
     };
-    let origin = origin(flags)?;
     let checkpoints = Checkpoints::open(dir)?;
-    let (engine, offsets) = match checkpoints.latest(&Arc::new(Schema::base()))? {
-        None => (Engine::new(), Vec::new()),
+    let (engine, before) = match checkpoints.latest(&Arc::new(Schema::base()))? {
+        None => (Engine::new(), None),
         Some(loaded) => {
-            let before = &loaded.manifest.origin;
-            if *before != origin {
-                bail!(
-                    "the checkpoints in {} are of the {} {}, not of the {} {}: name another directory",
-                    dir.display(),
-                    before.source,
-                    before.identity,
-                    origin.source,
-                    origin.identity
-                );
-            }
-            let offsets = loaded.manifest.offsets.clone();
-            tracing::info!(epoch = loaded.manifest.epoch, "going on from a checkpoint");
-            (Engine::restored(loaded)?, offsets)
+            let manifest = loaded.manifest.clone();
+            tracing::info!(epoch = manifest.epoch, "going on from a checkpoint");
+            (Engine::restored(loaded)?, Some(manifest))
         }
     };
-    let source = source(flags, &engine, &offsets)?;
+    let (source, origin) = source(flags, &engine, before.as_ref())?;
+    let origin = origin.context("--checkpoint-dir goes with a replay or Kafka: a market begins anew")?;
+    let offsets = before.map_or(Vec::new(), |before| before.offsets);
     Ok((engine, source, Some(Keeping { checkpoints, origin, offsets })))
 }
 
-/// What tells the source from others, for checkpoints.
-fn origin(flags: &Serve) -> Result<Origin> {
-    let Some(directory) = flags.source.strip_prefix("replay=") else {
-        bail!("--checkpoint-dir goes with --source replay=DIR: a market begins anew");
-    };
-    let place =
-        std::fs::canonicalize(directory).with_context(|| format!("there is no directory {directory}"))?;
-    Ok(Origin { source: "replay".to_owned(), identity: place.display().to_string() })
-}
-
-/// The source behind what was applied before.
-fn source(flags: &Serve, engine: &Engine, offsets: &[TopicOffset]) -> Result<Box<dyn Source>> {
+/// The source behind what was applied before, and what tells it from others, where it can go on behind
+/// something.
+fn source(
+    flags: &Serve,
+    engine: &Engine,
+    before: Option<&Manifest>,
+) -> Result<(Box<dyn Source>, Option<Origin>)> {
     let dictionaries = engine.dictionaries().clone();
+    let origin = |source: &str, identity: &str| -> Result<Origin> {
+        let origin = Origin { source: source.to_owned(), identity: identity.to_owned() };
+        match before.map(|before| &before.origin).filter(|before| **before != origin) {
+            None => Ok(origin),
+            Some(other) => bail!(
+                "the checkpoints are of {} {}, not of {source} {identity}: name another --checkpoint-dir",
+                other.source,
+                other.identity
+            ),
+        }
+    };
     if let Some(directory) = flags.source.strip_prefix("replay=") {
-        let directory = PathBuf::from(directory);
-        let mut replay = Replay::open(&directory, engine.schema(), dictionaries, flags.speed)?;
-        replay.resume(offsets, engine.snapshot().as_of)?;
-        return Ok(Box::new(replay));
+        let place =
+            std::fs::canonicalize(directory).with_context(|| format!("there is no directory {directory}"))?;
+        let origin = origin("replay", &place.display().to_string())?;
+        let mut replay = Replay::open(&place, engine.schema(), dictionaries, flags.speed)?;
+        if let Some(before) = before {
+            replay.resume(&before.offsets, before.as_of)?;
+        }
+        return Ok((Box::new(replay), Some(origin)));
+    }
+    if let Some(bootstrap) = flags.source.strip_prefix("kafka=") {
+        let mut settings = flags.kafka.source(bootstrap, flags.kafka_time, engine.schema())?;
+        settings.resumed = before.map(|before| Resumed {
+            cluster: before.origin.identity.clone(),
+            offsets: before.offsets.clone(),
+            time: before.as_of,
+        });
+        let kafka = Kafka::open(&settings, engine.schema(), dictionaries)?;
+        let origin = origin("kafka", kafka.cluster())?;
+        return Ok((Box::new(kafka), Some(origin)));
     }
     if flags.source != "market" {
-        bail!("--source is {:?}; it must be market or replay=DIR", flags.source);
+        bail!("--source is {:?}; it must be market, replay=DIR or kafka=HOST:PORT", flags.source);
     }
-    let market = &flags.market;
-    let scale = market.scale.config();
-    let config = MarketConfig {
-        seed: market.seed.unwrap_or(scale.seed),
-        accounts: market.accounts.unwrap_or(scale.accounts),
-        holdings_per_account: market.holdings.unwrap_or(scale.holdings_per_account),
-        orders_per_account: market.orders.unwrap_or(scale.orders_per_account),
-        instruments: market.instruments.unwrap_or(scale.instruments),
-        prices_per_second: market.prices_per_second.unwrap_or(scale.prices_per_second),
-        orders_per_second: market.orders_per_second.unwrap_or(scale.orders_per_second),
-        day_length_s: market.day_length_s.unwrap_or(scale.day_length_s),
-        start: clock::now(),
-        ..scale
-    };
-    Ok(Box::new(Market::new(config, engine.schema(), dictionaries)))
+    Ok((Box::new(Market::new(flags.market.config(), engine.schema(), dictionaries)), None))
+}
+
+impl MarketFlags {
+    /// The market that opens now.
+    fn config(&self) -> MarketConfig {
+        let scale = self.scale.config();
+        MarketConfig {
+            seed: self.seed.unwrap_or(scale.seed),
+            accounts: self.accounts.unwrap_or(scale.accounts),
+            holdings_per_account: self.holdings.unwrap_or(scale.holdings_per_account),
+            orders_per_account: self.orders.unwrap_or(scale.orders_per_account),
+            instruments: self.instruments.unwrap_or(scale.instruments),
+            prices_per_second: self.prices_per_second.unwrap_or(scale.prices_per_second),
+            orders_per_second: self.orders_per_second.unwrap_or(scale.orders_per_second),
+            day_length_s: self.day_length_s.unwrap_or(scale.day_length_s),
+            start: clock::now(),
+            ..scale
+        }
+    }
 }
 
 /// Ends when the process is asked to.

@@ -2,6 +2,9 @@
 
 pub mod ahead;
 pub mod decode;
+pub mod encode;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 pub mod market;
 pub mod quarantine;
 pub mod replay;

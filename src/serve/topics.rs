@@ -8,7 +8,7 @@
 //! last asked: one that is not asked any more, or has come to its end, is not accused of it.
 
 use crate::clock::Timestamp;
-use crate::ingest::source::Cut;
+use crate::ingest::source::{Cut, Lagging};
 use crate::limits::{FLOWING_CUTS_MIN, SILENCE_MS_MAX_BY_TOPIC};
 use crate::schema::Schema;
 
@@ -21,6 +21,8 @@ pub(super) struct Topics {
     source_time: Timestamp,
     asked_at: Timestamp,
     ended: bool,
+    /// What the source itself says lies behind.
+    lagging: Vec<Lagging>,
 }
 
 struct Topic {
@@ -56,7 +58,7 @@ impl Topics {
             cuts_in_a_row: 0,
             silence_us_max: silence(&table.topic),
         });
-        Topics { topics: topics.collect(), source_time: 0, asked_at: 0, ended: false }
+        Topics { topics: topics.collect(), source_time: 0, asked_at: 0, ended: false, lagging: Vec::new() }
     }
 
     /// The source is about to be asked, whatever it answers.
@@ -68,6 +70,7 @@ impl Topics {
     pub(super) fn hear(&mut self, cut: &Cut, loaded: bool) {
         self.source_time = cut.source_time.unwrap_or(self.asked_at);
         self.ended = cut.ended;
+        self.lagging.clone_from(&cut.lagging);
         for &(table, time) in &cut.newest {
             let topic = &mut self.topics[table];
             topic.newest = topic.newest.max(Some(time));
@@ -86,7 +89,8 @@ impl Topics {
         self.topics.iter().filter_map(lag).collect()
     }
 
-    /// The topics that have been silent for longer than they should.
+    /// The topics that have been silent for longer than they should, and what lies behind by the source's
+    /// own word.
     pub(super) fn silent(&self) -> Vec<StaleSource> {
         let silent = |topic: &Topic| {
             let silence_us = self.asked_at - topic.heard_at?;
@@ -94,6 +98,10 @@ impl Topics {
             let stale = flowing && silence_us > topic.silence_us_max? && !self.ended;
             stale.then(|| StaleSource { source: topic.name.clone(), since_ms: silence_us as u64 / 1_000 })
         };
-        self.topics.iter().filter_map(silent).collect()
+        let behind = self.lagging.iter().map(|lagging| StaleSource {
+            source: lagging.source.clone(),
+            since_ms: (self.asked_at - lagging.since).max(0) as u64 / 1_000,
+        });
+        self.topics.iter().filter_map(silent).chain(behind).collect()
     }
 }

@@ -394,18 +394,22 @@ impl Shared {
         let rows = |rows: &'_ RowSet| -> Vec<Vec<Datum>> {
             rows.data.chunks_exact(instrument.columns.len()).map(<[Datum]>::to_vec).collect()
         };
-        // What each was before the tick and what it is after it.
-        let mut ends: HashMap<Code, [Option<Vec<Datum>>; 2]> = HashMap::new();
+        // What each was before the tick and what it is after it, and how much more often it came than it went:
+        // one that came in the tick and changed in it went, too, but was not there before.
+        let mut ends: HashMap<Code, ([Option<Vec<Datum>>; 2], isize)> = HashMap::new();
         for row in rows(&changes.gone) {
-            ends.entry(row[id] as Code).or_default()[0].get_or_insert(row);
+            let (ends, came) = ends.entry(row[id] as Code).or_default();
+            ends[0].get_or_insert(row);
+            *came -= 1;
         }
         for row in rows(&changes.come) {
-            let ends = ends.entry(row[id] as Code).or_default();
+            let (ends, came) = ends.entry(row[id] as Code).or_default();
             ends[1] = Some(row);
+            *came += 1;
         }
-        let is_other = |ends: &[Option<Vec<Datum>>; 2]| match ends {
+        let is_other = |ends: &([Option<Vec<Datum>>; 2], isize)| match ends {
             // A tombstone among them tells nothing of what stands at the end.
-            [Some(before), Some(after)] if !changes.deleted => {
+            ([Some(before), Some(after)], 0) if !changes.deleted => {
                 read.iter().any(|&column| before[column] != after[column])
             }
             _ => true,

@@ -25,17 +25,17 @@ use crate::history::History;
 use crate::law::{check, spec};
 
 /// A directory that is gone with the test.
-struct Place(PathBuf);
+pub struct Place(PathBuf);
 
 impl Place {
-    fn new() -> Place {
+    pub fn new() -> Place {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name =
             format!("tickview-checkpoint-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         Place(std::env::temp_dir().join(name))
     }
 
-    fn open(&self) -> Checkpoints {
+    pub fn open(&self) -> Checkpoints {
         Checkpoints::open(&self.0).unwrap()
     }
 
@@ -75,7 +75,7 @@ fn restored(checkpoints: &Checkpoints) -> Engine {
 }
 
 /// What stands in all tables, in no order.
-fn rows(engine: &Engine) -> Vec<Vec<Vec<i128>>> {
+pub fn rows(engine: &Engine) -> Vec<Vec<Vec<i128>>> {
     let snapshot = engine.snapshot();
     let table = |table: &tickview::schema::Table| {
         let mut rows = Vec::new();

@@ -177,3 +177,19 @@ fn v3_a_view_opened_beside_the_ticks_is_its_recomputation() {
     }
     assert_eq!(opened, 2 * specs.len(), "every view opened, each time");
 }
+
+/// Its orders were there before it and change only by it: they have no cash legs until then.
+#[test]
+fn v1_an_instrument_that_is_declared_and_changed_in_one_tick_is_its_recomputation() {
+    let mut desk = crate::desk::Desk::of("account A1 USD\ndate 2026-03-02 0\nprice LATE 12 USD");
+    desk.feed("order O1 A1 LATE BUY 100 20 20 NEW dayAvgPx=10 limitPrice=10");
+    let declared = |sector: &str, version: i64| {
+        format!("instrument LATE EQUITY USD symbol=L name=L sector={sector} version={version}")
+    };
+    desk.feed(&[declared("Energy", 1), declared("Tech", 2)].join("\n"));
+    let specs = [spec(&["account_id"]), ViewSpec { view: "cash_only".to_owned(), ..spec(&["account_id"]) }];
+    let views: Vec<_> = specs.iter().map(|spec| (desk.engine.open(spec).unwrap(), spec)).collect();
+    let mut oracle = Oracle::new(desk.engine.schema(), 1);
+    check(&desk.engine, &views, &mut oracle);
+    assert_eq!(shown(&desk.engine, views[1].0).rows.len(), 1, "the fill moved cash");
+}

@@ -8,7 +8,7 @@ use tickview::clock::{SECOND_US, Timestamp};
 use tickview::error::Result;
 use tickview::ingest::market::{Market, MarketConfig};
 use tickview::ingest::replay::Replay;
-use tickview::ingest::source::{Cut, Source};
+use tickview::ingest::source::{Cut, Lagging, Source};
 use tickview::limits::SILENCE_MS_MAX_BY_TOPIC;
 use tickview::schedule::Engine;
 use tickview::schema::TableId;
@@ -222,4 +222,41 @@ fn p8_clients_hear_of_a_silent_topic_and_of_its_return() {
     let price = || "base.price".to_owned();
     // Heard last at 9.75 s: silent for more than five seconds from the tick at 15 s on.
     assert_eq!(heard, [(15, price(), 5_250), (40, price(), 0)]);
+}
+
+/// A market of which a part is out of reach for a while.
+struct Parted(Market);
+
+impl Source for Parted {
+    fn cut(&mut self, now: Timestamp, records_max: usize) -> Result<Cut> {
+        let mut cut = self.0.cut(now, records_max)?;
+        if (START + 2 * SECOND_US..START + 4 * SECOND_US).contains(&now) {
+            cut.lagging.push(Lagging { source: "base.price-3".to_owned(), since: START + SECOND_US });
+        }
+        Ok(cut)
+    }
+}
+
+#[test]
+fn what_a_source_says_lags_is_stale_until_it_says_so_no_more() {
+    let engine = Engine::new();
+    let config = MarketConfig {
+        accounts: 2,
+        holdings_per_account: 20,
+        instruments: 60,
+        start: START,
+        ..MarketConfig::default()
+    };
+    let market = Market::new(config, engine.schema(), Arc::clone(engine.dictionaries()));
+    let mut live = Live::new(engine, Box::new(Parted(market))).unwrap();
+    while !live.ready() {
+        live.tick(START).unwrap();
+    }
+    let stale = |source: &str, since_ms: u64| vec![StaleSource { source: source.to_owned(), since_ms }];
+    let steps =
+        [(1, vec![]), (2, stale("base.price-3", 1_000)), (3, stale("base.price-3", 2_000)), (4, vec![])];
+    for (second, expected) in steps {
+        live.tick(START + second * SECOND_US).unwrap();
+        assert_eq!(live.stale(0), expected, "after {second} s");
+    }
 }

@@ -1,0 +1,5 @@
+//! What the binary does beside serving.
+
+pub mod kafka;
+pub mod produce;
+pub mod topics;
