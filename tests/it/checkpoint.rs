@@ -93,7 +93,7 @@ pub fn rows(engine: &Engine) -> Vec<Vec<Vec<i128>>> {
 }
 
 #[test]
-fn g1_a_restored_engine_goes_on_bit_for_bit() {
+fn e1_a_restored_engine_goes_on_bit_for_bit() {
     let mut oracle = Oracle::new(&Arc::new(Schema::base()), 1);
     for seed in 0..12 {
         let place = Place::new();
@@ -129,7 +129,7 @@ fn g1_a_restored_engine_goes_on_bit_for_bit() {
 }
 
 #[test]
-fn g1_what_was_set_aside_and_where_the_source_stood_come_back() {
+fn e1_what_was_set_aside_and_where_the_source_stood_come_back() {
     let place = Place::new();
     let mut desk = Desk::new();
     let bad = SetAside {
@@ -164,7 +164,7 @@ fn two_checkpoints(place: &Place) -> Desk {
 }
 
 #[test]
-fn g2_a_damaged_checkpoint_falls_back_to_the_one_before() {
+fn e2_a_damaged_checkpoint_falls_back_to_the_one_before() {
     let place = Place::new();
     let desk = two_checkpoints(&place);
     let schema = desk.engine.schema();
@@ -188,7 +188,7 @@ fn g2_a_damaged_checkpoint_falls_back_to_the_one_before() {
 }
 
 #[test]
-fn g2_where_every_checkpoint_is_damaged_it_says_so() {
+fn e2_where_every_checkpoint_is_damaged_it_says_so() {
     let place = Place::new();
     let desk = two_checkpoints(&place);
     for number in place.numbers() {
@@ -201,7 +201,7 @@ fn g2_where_every_checkpoint_is_damaged_it_says_so() {
 }
 
 #[test]
-fn g2_the_last_two_are_kept_and_unfinished_ones_go() {
+fn e2_the_last_two_are_kept_and_unfinished_ones_go() {
     let place = Place::new();
     let mut desk = Desk::new();
     assert!(place.open().latest(desk.engine.schema()).unwrap().is_none(), "there is none at first");
@@ -225,7 +225,7 @@ fn g2_the_last_two_are_kept_and_unfinished_ones_go() {
 }
 
 #[test]
-fn g2_one_process_at_a_time_has_a_directory() {
+fn e2_one_process_at_a_time_has_a_directory() {
     let place = Place::new();
     let first = place.open();
     let error = Checkpoints::open(&place.0).err().unwrap();
@@ -236,7 +236,7 @@ fn g2_one_process_at_a_time_has_a_directory() {
 }
 
 #[test]
-fn g2_a_checkpoint_of_another_engine_is_refused_not_passed_over() {
+fn e2_a_checkpoint_of_another_engine_is_refused_not_passed_over() {
     let place = Place::new();
     let desk = two_checkpoints(&place);
     let mut schema = Schema::base();
@@ -248,7 +248,7 @@ fn g2_a_checkpoint_of_another_engine_is_refused_not_passed_over() {
 }
 
 #[test]
-fn g1_a_checkpoint_is_of_its_epoch_whatever_comes_while_it_is_written() {
+fn e1_a_checkpoint_is_of_its_epoch_whatever_comes_while_it_is_written() {
     let place = Place::new();
     let mut history = History::new(3);
     let mut desk = Desk::new();
@@ -270,7 +270,7 @@ fn g1_a_checkpoint_is_of_its_epoch_whatever_comes_while_it_is_written() {
 }
 
 #[test]
-fn g2_a_directory_that_cannot_be_made_is_named() {
+fn e2_a_directory_that_cannot_be_made_is_named() {
     let place = Place::new();
     fs::write(&place.0, b"a file").unwrap();
     let error = Checkpoints::open(Path::new(&place.0)).err().unwrap();
@@ -310,7 +310,7 @@ impl Player {
 }
 
 #[test]
-fn g3_a_replay_goes_on_behind_any_tick() {
+fn e3_a_replay_goes_on_behind_any_tick() {
     let mut whole = Player::new(Engine::new(), &[]);
     let mut expected = Vec::new();
     loop {
@@ -344,7 +344,7 @@ fn g3_a_replay_goes_on_behind_any_tick() {
 }
 
 #[test]
-fn g3_a_recording_that_is_shorter_than_the_checkpoint_is_refused() {
+fn e3_a_recording_that_is_shorter_than_the_checkpoint_is_refused() {
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/desk");
     let engine = Engine::new();
     let mut replay = Replay::open(&fixture, engine.schema(), engine.dictionaries().clone(), None).unwrap();
@@ -365,7 +365,7 @@ fn tick_until(live: &mut Live, place: &Place, checkpoints: usize) {
 }
 
 #[test]
-fn g3_a_server_goes_on_from_its_last_checkpoint() {
+fn e3_a_server_goes_on_from_its_last_checkpoint() {
     let place = Place::new();
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/desk");
     let start = |checkpoints: Checkpoints, engine: Engine, offsets: &[TopicOffset]| {
