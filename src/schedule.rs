@@ -179,17 +179,7 @@ impl Engine {
         }
         engine.tables = tables;
         engine.quarantine = Quarantine::restored(aside);
-        engine.snapshot = Arc::new(Snapshot {
-            epoch: manifest.epoch,
-            as_of: manifest.as_of,
-            day: engine.tables.day(),
-            tables: engine.tables.publish(),
-            accounts: Arc::clone(engine.tables.accounts.codes()),
-            instruments: Arc::clone(engine.tables.instruments.codes()),
-            currencies: Arc::clone(engine.tables.currencies.codes()),
-            quarantine: Arc::clone(engine.quarantine.records()),
-            ..Snapshot::clone(&engine.snapshot)
-        });
+        engine.publish(manifest.epoch, manifest.as_of);
         engine.labels = Arc::new(Labels::of(&engine.snapshot));
         // All is other than it was before there were rows, as at a switch of the business date.
         let delta = Delta { day_before: Some(None), ..Delta::default() };
@@ -261,17 +251,7 @@ impl Engine {
             self.tables.recycle(delta);
             return Ok(false);
         }
-        self.snapshot = Arc::new(Snapshot {
-            epoch: self.snapshot.epoch + 1,
-            as_of: now,
-            day: self.tables.day(),
-            tables: self.tables.publish(),
-            accounts: Arc::clone(self.tables.accounts.codes()),
-            instruments: Arc::clone(self.tables.instruments.codes()),
-            currencies: Arc::clone(self.tables.currencies.codes()),
-            quarantine: Arc::clone(self.quarantine.records()),
-            ..Snapshot::clone(&self.snapshot)
-        });
+        self.publish(self.snapshot.epoch + 1, now);
         let changes = self.base_changes(&delta);
         let labelled = ["base.account", "base.instrument"].map(|name| self.schema.table(name).id);
         if labelled.iter().any(|&table| changes.tables[table] != Reach::None) {
@@ -281,6 +261,21 @@ impl Engine {
         let maintained = self.maintain(&delta, &changes);
         self.tables.recycle(delta);
         maintained.map(|()| true)
+    }
+
+    /// Makes the tables as they stand the snapshot of an epoch.
+    fn publish(&mut self, epoch: u64, as_of: Timestamp) {
+        self.snapshot = Arc::new(Snapshot {
+            epoch,
+            as_of,
+            day: self.tables.day(),
+            tables: self.tables.publish(),
+            accounts: Arc::clone(self.tables.accounts.codes()),
+            instruments: Arc::clone(self.tables.instruments.codes()),
+            currencies: Arc::clone(self.tables.currencies.codes()),
+            quarantine: Arc::clone(self.quarantine.records()),
+            ..Snapshot::clone(&self.snapshot)
+        });
     }
 
     /// The records of the last cut, which are in the tables: their source may write over them.
